@@ -1,1 +1,13 @@
-//! (to come)
+//! The log: where events are kept before anything is computed from them.
+//!
+//! [`EventLog`] is the port. Two adapters follow it: `kafka` for shops that run one, and `embedded` for everything in one
+//! process. One contract suite runs against both. This is the only crate that knows rdkafka.
+
+pub mod embedded;
+pub mod kafka;
+mod port;
+
+pub use port::{
+    Append, AppendError, EventLog, GroupMember, GroupOptions, LogError, NewRecord, Producer, ProducerMode, Rebalance,
+    Record, RecordBatch, RecordStream, TopicInfo, TopicPartition, TopicSpec,
+};

@@ -1,1 +1,13 @@
-//! (to come)
+//! Where computed state lives: the serving store (what answers are made from) and the state store (what the processor
+//! continues from).
+//!
+//! [`ServingStore`] has the adapters `redis` and `memory`; [`StateStore`] has `cql` (Scylla, Cassandra) and `embedded`.
+//! One contract suite each runs against all adapters. This is the only crate that knows the redis and scylla drivers.
+
+pub mod cql;
+pub mod embedded;
+pub mod memory;
+mod port;
+pub mod redis;
+
+pub use port::{Row, RowStream, ServingStore, StateStore, StoreError, Table};

@@ -1,0 +1,153 @@
+use super::{header, open};
+use crate::Version;
+use crate::codec::{DecodeError, put_signed, put_varint};
+
+/// How far a stage has come in a partition, and how far that is behind. Written every second or so: when it is gone or
+/// behind what the processor knows, the serving store has lost data and is filled again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Marker {
+    /// Version of the last record whose effects are visible in the serving store.
+    pub version: Version,
+    /// Records that wait behind it in the log.
+    pub lag_records: u64,
+    /// How long the oldest of these waits, in ms; 0 when none does.
+    pub lag_ms: u64,
+    /// Highest event time of the partition, milliseconds since 1970 UTC; `i64::MIN` before the first event.
+    pub stream_time_ms: i64,
+    /// When this was written, milliseconds since 1970 UTC.
+    pub published_at_ms: i64,
+    /// True when everything up to `version` has been published since the store was last found empty.
+    pub complete: bool,
+}
+
+impl Marker {
+    /// Packs the value.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = header(self.version, 32);
+        put_varint(&mut out, self.lag_records);
+        put_varint(&mut out, self.lag_ms);
+        put_signed(&mut out, self.stream_time_ms);
+        put_signed(&mut out, self.published_at_ms);
+        out.push(u8::from(self.complete));
+        out
+    }
+
+    /// Unpacks a value.
+    ///
+    /// # Errors
+    /// When the value does not follow the format.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let (version, mut reader) = open(bytes)?;
+        let marker = Self {
+            version,
+            lag_records: reader.varint()?,
+            lag_ms: reader.varint()?,
+            stream_time_ms: reader.signed()?,
+            published_at_ms: reader.signed()?,
+            complete: reader.u8()? != 0,
+        };
+        reader.finish()?;
+        Ok(marker)
+    }
+}
+
+/// What serving needs to know of the log's layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// The generation, as a version, so that the value can be compared like the others.
+    pub version: Version,
+    /// Partitions of `events`.
+    pub events_partitions: u32,
+    /// Partitions of `product-activity`.
+    pub activity_partitions: u32,
+}
+
+impl Layout {
+    /// Packs the value.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = header(self.version, 4);
+        put_varint(&mut out, u64::from(self.events_partitions));
+        put_varint(&mut out, u64::from(self.activity_partitions));
+        out
+    }
+
+    /// Unpacks a value.
+    ///
+    /// # Errors
+    /// When the value does not follow the format.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let (version, mut reader) = open(bytes)?;
+        let mut partitions = || u32::try_from(reader.varint()?).map_err(|_| DecodeError::Malformed("partitions"));
+        let layout = Self { version, events_partitions: partitions()?, activity_partitions: partitions()? };
+        reader.finish()?;
+        Ok(layout)
+    }
+}
+
+/// Counts for the learnt chance that a shopper comes back to a product: by the number of distinct products in the
+/// session (1 to [`Self::LENGTHS`], longer ones count as the longest) and by how many distinct products ago it was last
+/// seen (0 to [`Self::DISTANCES`] − 1; farther or new = none).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepeatTable {
+    /// Version of the last record of the partition that the table reflects.
+    pub version: Version,
+    /// Per length: events in all, then repeats by distance.
+    pub counts: Vec<[u64; 1 + Self::DISTANCES]>,
+}
+
+impl Default for RepeatTable {
+    fn default() -> Self {
+        Self { version: Version::NONE, counts: vec![[0; 1 + Self::DISTANCES]; Self::LENGTHS] }
+    }
+}
+
+impl RepeatTable {
+    /// Session lengths told apart.
+    pub const LENGTHS: usize = 20;
+    /// Distances told apart.
+    pub const DISTANCES: usize = 20;
+
+    /// Counts one event that continued a session of `length` distinct products; `distance` as in the table.
+    pub fn observe(&mut self, length: u32, distance: Option<u32>) {
+        if length == 0 {
+            return;
+        }
+        let row = &mut self.counts[(length as usize).min(Self::LENGTHS) - 1];
+        row[0] += 1;
+        if let Some(slot) = distance.and_then(|distance| row.get_mut(1 + distance as usize)) {
+            *slot += 1;
+        }
+    }
+
+    /// Adds another partition's counts.
+    pub fn merge(&mut self, other: &Self) {
+        for (row, more) in self.counts.iter_mut().zip(&other.counts) {
+            for (slot, count) in row.iter_mut().zip(more) {
+                *slot += count;
+            }
+        }
+    }
+
+    /// Packs the value.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = header(self.version, Self::LENGTHS * (1 + Self::DISTANCES));
+        for count in self.counts.iter().flatten() {
+            put_varint(&mut out, *count);
+        }
+        out
+    }
+
+    /// Unpacks a value.
+    ///
+    /// # Errors
+    /// When the value does not follow the format.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let (version, mut reader) = open(bytes)?;
+        let mut table = Self { version, ..Self::default() };
+        for count in table.counts.iter_mut().flatten() {
+            *count = reader.varint()?;
+        }
+        reader.finish()?;
+        Ok(table)
+    }
+}

@@ -1,0 +1,165 @@
+//! What the pipeline asks of its stores.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use schemas::Version;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+/// Why a store could not do as asked.
+#[derive(Debug, Clone, Error, PartialEq, Eq)]
+pub enum StoreError {
+    /// The store does not answer, or not in time; trying again may help.
+    #[error("the {store} is unavailable while trying to {action}: {reason}")]
+    Unavailable {
+        /// `serving store` or `state store`.
+        store: &'static str,
+        /// What was tried.
+        action: &'static str,
+        /// What its client said.
+        reason: String,
+    },
+    /// It answers, but cannot be used as it is.
+    #[error("the {store} cannot be used: {reason}")]
+    Unusable {
+        /// `serving store` or `state store`.
+        store: &'static str,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+}
+
+/// The tables of the state store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Table {
+    /// Key = user key.
+    UserHistory,
+    /// Key = product id.
+    ProductState,
+    /// Key = serving-store key: the published values, for when the serving store is late or gone.
+    Published,
+    /// Key = product id; sharded by [`schemas::partition::shard_of`] the key.
+    OpenWindows,
+    /// Key = `progress:…`, `intent:…` or `meta`.
+    Progress,
+    /// Key = `<topic>:<partition>:<offset>`; sharded as `OpenWindows`.
+    DeadLetters,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 6] = [
+        Self::UserHistory,
+        Self::ProductState,
+        Self::Published,
+        Self::OpenWindows,
+        Self::Progress,
+        Self::DeadLetters,
+    ];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UserHistory => "user_history",
+            Self::ProductState => "product_state",
+            Self::Published => "published",
+            Self::OpenWindows => "open_windows",
+            Self::Progress => "progress",
+            Self::DeadLetters => "dead_letters",
+        }
+    }
+
+    /// Whether [`StateStore::scan_shard`] works on it.
+    pub const fn is_sharded(self) -> bool {
+        matches!(self, Self::OpenWindows | Self::DeadLetters)
+    }
+}
+
+/// A row of a table in one generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its key within table and generation.
+    pub key: String,
+    /// The record it reflects: a write with a lower version than the stored one has no effect.
+    pub version: Version,
+    /// Its content.
+    pub state: Bytes,
+}
+
+/// Rows of a scan in no particular order, through a bounded queue.
+pub type RowStream = mpsc::Receiver<Result<Row, StoreError>>;
+
+/// Keeps deterministic state. Versioned rows: the highest version wins, whatever order writes arrive in; with equal
+/// versions either may win. Nothing is deleted.
+#[async_trait]
+pub trait StateStore: Send + Sync {
+    /// Brings the schema up to date.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn migrate(&self) -> Result<(), StoreError>;
+
+    /// The rows of `keys`, in their order.
+    ///
+    /// # Errors
+    /// When any of them could not be read.
+    async fn get_many(
+        &self,
+        table: Table,
+        generation: u16,
+        keys: &[String],
+    ) -> Result<Vec<Option<Row>>, StoreError>;
+
+    /// Writes rows. When it returns they are durable, and so is all that was written before.
+    ///
+    /// # Errors
+    /// When any may not have been written; writing all again is harmless.
+    async fn put_many(&self, table: Table, generation: u16, rows: Vec<Row>) -> Result<(), StoreError>;
+
+    /// Every row of a table in a generation.
+    ///
+    /// # Errors
+    /// When the scan cannot begin; later errors come through the stream.
+    async fn scan(&self, table: Table, generation: u16) -> Result<RowStream, StoreError>;
+
+    /// Every row of one shard of a sharded table.
+    ///
+    /// # Errors
+    /// As [`StateStore::scan`].
+    async fn scan_shard(&self, table: Table, generation: u16, shard: u32) -> Result<RowStream, StoreError>;
+}
+
+/// Keeps published values (see [`schemas::published`]): each starts with a format byte and a version, and a value with a
+/// lower version than the stored one is dropped. Anything in it can be made again from the state store.
+#[async_trait]
+pub trait ServingStore: Send + Sync {
+    /// The values of `keys`, in their order, in one round trip.
+    ///
+    /// # Errors
+    /// When any could not be read.
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, StoreError>;
+
+    /// Writes values whose version is at least that of the stored one; the others are dropped silently.
+    ///
+    /// # Errors
+    /// When any may not have been written; writing all again is harmless.
+    async fn put_many(&self, values: Vec<(String, Bytes)>) -> Result<(), StoreError>;
+
+    /// Writes a marker to every primary, so that one that lost its data is noticed.
+    ///
+    /// # Errors
+    /// When any primary did not take it.
+    async fn put_marker(&self, key: &str, value: Bytes) -> Result<(), StoreError>;
+
+    /// Markers in the order of `keys`: `None` where any primary lacks it, else the one with the lowest version.
+    ///
+    /// # Errors
+    /// When any primary does not answer.
+    async fn get_markers(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, StoreError>;
+
+    /// Whether it answers at all, and warnings about settings that weaken the promises (eviction).
+    ///
+    /// # Errors
+    /// When it does not answer.
+    async fn check(&self) -> Result<Vec<String>, StoreError>;
+}
