@@ -77,7 +77,7 @@ pub enum ProducerMode {
         /// Deadline of an append in ms.
         ack_timeout_ms: u64,
         /// How long to wait for more records to send along, in ms; 0 = as soon as the last request was answered.
-        linger_ms: f64,
+        linger_ms: u64,
     },
     /// Never gives up and never leaves a gap: a record is only ever in the log when all that were appended before it to
     /// its partition are. Once an append has failed, all later ones fail: the owner starts anew from its progress.
