@@ -1,0 +1,98 @@
+//! The `xtask` program: see the library for what it does.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+use xtask::services::{self, Lifetime, Options, Services};
+use xtask::test::{self, Selection};
+use xtask::workspace::Workspace;
+use xtask::{interrupt, steps};
+
+/// What people type to test and to run ShopSmart's surroundings.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask")]
+enum Task {
+    /// Lint, build, start real servers, run every test, stop the servers
+    Test {
+        /// Leave the real servers out; tests that need one skip (or fail where CI is set)
+        #[arg(long)]
+        no_services: bool,
+        /// Only the tests of this package (repeatable)
+        #[arg(short, long = "package", value_name = "PACKAGE")]
+        packages: Vec<String>,
+        /// Only tests whose name contains one of these
+        #[arg(value_name = "FILTER")]
+        filters: Vec<String>,
+    },
+    /// Check formatting, clippy and the rules of the architecture
+    Lint,
+    /// Real Kafka, Redis, Redis Cluster and Cassandra in the background
+    #[command(subcommand)]
+    Services(Action),
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Action {
+    /// Start them and print the variables that tests want
+    Up,
+    /// Stop them and remove their data
+    Down,
+    /// Say which of them answer
+    Status,
+    /// Print the variables again
+    Env,
+}
+
+fn main() -> ExitCode {
+    match run(Task::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    interrupt::install()?;
+    let workspace = Workspace::find()?;
+    match task {
+        Task::Test { no_services, packages, filters } => {
+            test::test(&workspace, &Selection { no_services, packages, filters })
+        }
+        Task::Lint => test::lint(&workspace),
+        Task::Services(action) => manage_services(&workspace, action),
+    }
+}
+
+fn manage_services(workspace: &Workspace, action: Action) -> Result<()> {
+    let directory = workspace.services_dir();
+    let running = services::background(&directory)?;
+    match (action, running) {
+        (Action::Up, None) => {
+            let options = Options { lifetime: Lifetime::Background, ..Options::private(directory.clone()) };
+            steps::timed("start the servers", || Services::start(&options))?.leave();
+            print_environment(services::background(&directory)?)
+        }
+        (Action::Up | Action::Env, running) => print_environment(running),
+        (Action::Down, Some(running)) => steps::timed("stop the servers", || running.down()),
+        (Action::Down, None) => Ok(()),
+        (Action::Status, None) => bail!("no servers in the background"),
+        (Action::Status, Some(running)) => {
+            for (part, answers) in running.status() {
+                println!("{part}: {}", if answers { "answers" } else { "silent" });
+            }
+            println!("data and logs: {}", running.directory().display());
+            Ok(())
+        }
+    }
+}
+
+fn print_environment(running: Option<services::BackgroundRun>) -> Result<()> {
+    let Some(running) = running else {
+        bail!("no servers in the background; `cargo xtask services up` starts them")
+    };
+    print!("{}", running.exports()?);
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Real Kafka, Redis, a three-node Redis Cluster and Cassandra for tests: by docker compose where an engine answers,
+//! otherwise the same servers from packages.
+//!
+//! Ports are picked free at every start, data lives below `target/services/run-<id>`, and what was started is ended
+//! by its own process id. A test finds the servers through the variables that [`Services::env`] lists.
+
+mod backend;
+mod cassandra;
+mod compose;
+mod environment;
+mod kafka;
+mod packages;
+mod ports;
+mod probe;
+mod process;
+mod redis;
+mod redis_cluster;
+mod run;
+mod server;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+pub use backend::Backend;
+pub use environment::{CASSANDRA, KAFKA, REDIS, REDIS_CLUSTER};
+pub use run::{Lifetime, reap_abandoned};
+
+use backend::Running;
+use ports::Ports;
+use run::Run;
+
+/// One of the things that can be started and stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// One Kafka broker (KRaft, replication factor 1).
+    Kafka,
+    /// One Redis server without persistence.
+    Redis,
+    /// Three Redis primaries that form a Redis Cluster.
+    RedisCluster,
+    /// One Cassandra node.
+    Cassandra,
+}
+
+impl Part {
+    /// Everything there is.
+    pub const ALL: [Self; 4] = [Self::Kafka, Self::Redis, Self::RedisCluster, Self::Cassandra];
+
+    /// The name in process listings, log files and the compose file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kafka => "kafka",
+            Self::Redis => "redis",
+            Self::RedisCluster => "redis-cluster",
+            Self::Cassandra => "cassandra",
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// What to start, and for how long.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The directory for jars and runs, usually [`crate::workspace::Workspace::services_dir`].
+    pub directory: PathBuf,
+    /// Which servers to start.
+    pub parts: Vec<Part>,
+    /// Where they come from; `None` looks for an engine first.
+    pub backend: Option<Backend>,
+    /// Whether the servers end with the value that started them.
+    pub lifetime: Lifetime,
+}
+
+impl Options {
+    /// All servers, for as long as the value lives.
+    pub fn private(directory: PathBuf) -> Self {
+        Self { directory, parts: Part::ALL.to_vec(), backend: None, lifetime: Lifetime::Private }
+    }
+}
+
+/// Running servers. Dropping the value stops them, unless they were started with [`Lifetime::Background`].
+#[derive(Debug)]
+pub struct Services {
+    ports: Ports,
+    parts: Vec<Part>,
+    running: Running,
+    run: Run,
+}
+
+impl Services {
+    /// Starts the servers in parallel and returns when each of them answers its own protocol.
+    ///
+    /// # Errors
+    /// When something needed is missing (the message names what to install), or a server ends or stays silent
+    /// (the message shows the end of its log). Whatever had been started is stopped again.
+    pub fn start(options: &Options) -> Result<Self> {
+        reap_abandoned(&options.directory)?;
+        let backend = options.backend.unwrap_or_else(Backend::detect);
+        let ports = Ports::pick()?;
+        let mut run = Run::create(&options.directory, backend, &options.parts, &ports, options.lifetime)?;
+        let running = match Running::start(backend, options, &ports, run.directory()) {
+            Ok(running) => running,
+            Err(error) => {
+                run.keep_for_inspection();
+                return Err(error);
+            }
+        };
+        if options.lifetime == Lifetime::Background {
+            run.publish(&environment::variables(&ports, &options.parts))?;
+        }
+        Ok(Self { ports, parts: options.parts.clone(), running, run })
+    }
+
+    /// The variables through which tests find the servers, with their values.
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        environment::variables(&self.ports, &self.parts)
+    }
+
+    /// Stops one part as an operator would (SIGTERM, after a deadline SIGKILL); it keeps its ports and data.
+    ///
+    /// # Errors
+    /// When the part was not started here, or its engine refuses.
+    pub fn stop(&mut self, part: Part) -> Result<()> {
+        self.running.stop(part)
+    }
+
+    /// Ends one part without warning (SIGKILL); it keeps its ports and data.
+    ///
+    /// # Errors
+    /// When the part was not started here, or its engine refuses.
+    pub fn kill(&mut self, part: Part) -> Result<()> {
+        self.running.kill(part)
+    }
+
+    /// Starts one part again on the same ports and data, and returns when it answers.
+    ///
+    /// # Errors
+    /// When the part was not started here, ends at once or stays silent.
+    pub fn start_again(&mut self, part: Part) -> Result<()> {
+        self.running.start_again(part)
+    }
+
+    /// Stops everything and removes its data. Dropping does the same but cannot say what went wrong.
+    ///
+    /// # Errors
+    /// When an engine refuses or the data cannot be removed.
+    pub fn close(mut self) -> Result<()> {
+        self.running.stop_all()?;
+        self.run.remove()
+    }
+
+    /// Lets servers of [`Lifetime::Background`] live on; for others this does nothing but drop them.
+    pub fn leave(mut self) {
+        if self.run.lifetime() == Lifetime::Background {
+            self.running.leave();
+        }
+    }
+}
+
+/// The run that `services up` left behind, if its servers were not stopped since.
+///
+/// # Errors
+/// When the record of the run cannot be read.
+pub fn background(directory: &std::path::Path) -> Result<Option<BackgroundRun>> {
+    run::background(directory)
+}
+
+pub use run::BackgroundRun;

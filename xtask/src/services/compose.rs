@@ -1,0 +1,167 @@
+//! The servers as containers of one compose project.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::Part;
+use super::ports::Ports;
+use super::probe::Probe;
+use super::process::POLL;
+use super::redis_cluster;
+use crate::interrupt;
+
+/// Includes the download of the images.
+const START_PATIENCE: Duration = Duration::from_secs(600);
+const FILE: &str = "deploy/test-services.compose.yml";
+
+/// A compose project with a name of its own.
+#[derive(Debug)]
+pub struct Compose {
+    project: Project,
+    ports: Ports,
+    left_behind: bool,
+}
+
+impl Compose {
+    /// Starts the containers and waits until each part answers.
+    pub fn start(parts: &[Part], ports: &Ports, run: &Path) -> Result<Self> {
+        let project = Project::of_run(run)?;
+        fs::write(&project.environment, variables(ports))?;
+        let compose = Self { project, ports: *ports, left_behind: false };
+        let mut arguments = vec!["up", "--detach", "--quiet-pull"];
+        arguments.extend(parts.iter().map(|part| part.name()));
+        compose.project.run(&arguments)?;
+        for &part in parts {
+            compose.wait_until_it_answers(part)?;
+        }
+        if parts.contains(&Part::RedisCluster) {
+            redis_cluster::form(ports)?;
+        }
+        Ok(compose)
+    }
+
+    pub fn stop(&self, part: Part) -> Result<()> {
+        self.project.run(&["stop", "--timeout", "15", part.name()])
+    }
+
+    pub fn kill(&self, part: Part) -> Result<()> {
+        self.project.run(&["kill", part.name()])
+    }
+
+    pub fn start_again(&self, part: Part) -> Result<()> {
+        self.project.run(&["start", part.name()])?;
+        self.wait_until_it_answers(part)?;
+        if part == Part::RedisCluster {
+            redis_cluster::wait_until_formed(&self.ports)?;
+        }
+        Ok(())
+    }
+
+    /// Removes containers, networks and volumes.
+    pub fn down(&mut self) -> Result<()> {
+        self.left_behind = true;
+        self.project.down()
+    }
+
+    pub fn leave(&mut self) {
+        self.left_behind = true;
+    }
+
+    fn wait_until_it_answers(&self, part: Part) -> Result<()> {
+        let start = Instant::now();
+        for probe in probes(part, &self.ports) {
+            while let Err(silence) = probe.ask() {
+                if start.elapsed() > START_PATIENCE {
+                    self.project.run(&["logs", "--tail", "20", part.name()])?;
+                    bail!("{part} does not answer: {silence}");
+                }
+                interrupt::check()?;
+                thread::sleep(POLL);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Compose {
+    fn drop(&mut self) {
+        if !self.left_behind
+            && let Err(error) = self.project.down()
+        {
+            eprintln!("the containers of {} may still run: {error:#}", self.project.name);
+        }
+    }
+}
+
+/// What tells that a part is usable.
+pub fn probes(part: Part, ports: &Ports) -> Vec<Probe> {
+    match part {
+        Part::Kafka => vec![Probe::Kafka(ports.kafka)],
+        Part::Redis => vec![Probe::Redis(ports.redis)],
+        Part::RedisCluster => ports.cluster.map(Probe::Redis).into(),
+        Part::Cassandra => vec![Probe::Cql(ports.cql)],
+    }
+}
+
+/// How to address the project of a run; needs no more than the run's directory, so `services down` can use it as well.
+#[derive(Debug)]
+pub struct Project {
+    name: String,
+    file: PathBuf,
+    environment: PathBuf,
+}
+
+impl Project {
+    pub fn of_run(run: &Path) -> Result<Self> {
+        let name =
+            run.file_name().and_then(|name| name.to_str()).context("the run's directory has no name")?;
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace has no root")?;
+        Ok(Self {
+            name: format!("shopsmart-{name}"),
+            file: root.join(FILE),
+            environment: run.join("compose.env"),
+        })
+    }
+
+    pub fn down(&self) -> Result<()> {
+        self.run(&["down", "--volumes", "--timeout", "15"])
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<()> {
+        let status = Command::new("docker")
+            .args(["compose", "--project-name", &self.name, "--file"])
+            .arg(&self.file)
+            .arg("--env-file")
+            .arg(&self.environment)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .status()
+            .context("cannot run docker compose")?;
+        ensure!(status.success(), "docker compose {} failed with {status}", arguments[0]);
+        Ok(())
+    }
+}
+
+/// The variables that the compose file asks for.
+fn variables(ports: &Ports) -> String {
+    let [first, second, third] = ports.cluster;
+    let [first_bus, second_bus, third_bus] = ports.cluster_bus;
+    format!(
+        "KAFKA_PORT={}
+REDIS_PORT={}
+CLUSTER_PORT_0={first}
+CLUSTER_PORT_1={second}
+CLUSTER_PORT_2={third}
+CLUSTER_BUS_0={first_bus}
+CLUSTER_BUS_1={second_bus}
+CLUSTER_BUS_2={third_bus}
+CQL_PORT={}
+",
+        ports.kafka, ports.redis, ports.cql
+    )
+}

@@ -1,0 +1,88 @@
+//! One Kafka broker that is its own KRaft controller.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use super::packages::{Artifact, Java};
+use super::ports::Ports;
+use super::probe::Probe;
+use super::server::{Server, Spec};
+
+/// The jars, by their Maven coordinates.
+pub const JARS: &[Artifact] = &[
+    Artifact { group: "org.apache.kafka", name: "kafka_2.13", version: "4.1.1" },
+    Artifact { group: "org.slf4j", name: "slf4j-simple", version: "1.7.36" },
+];
+
+/// Any 22 characters of base64 will do: the cluster never meets another.
+const CLUSTER_ID: &str = "c2hvcHNtYXJ0LXRlc3RzLg";
+
+/// Formats a data directory and starts the broker on it.
+///
+/// # Errors
+/// When the directory cannot be formatted or the broker does not come up.
+pub fn start(java: &Java, libs: &Path, ports: &Ports, run: &Path) -> Result<Server> {
+    let home = run.join("kafka");
+    fs::create_dir_all(&home)?;
+    let properties = home.join("server.properties");
+    fs::write(&properties, server_properties(ports, &home.join("data")))?;
+    let class_path = format!("{}/*", libs.display());
+
+    let log = File::create(run.join("kafka-format.log"))?;
+    let status = Command::new(&java.program)
+        .args(["-cp", &class_path, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
+        .arg(&properties)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .status()
+        .context("cannot run java to format Kafka's data directory")?;
+    ensure!(
+        status.success(),
+        "Kafka's data directory cannot be formatted, see {}/kafka-format.log",
+        run.display()
+    );
+
+    let mut arguments: Vec<_> =
+        ["-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp"]
+            .map(Into::into)
+            .into();
+    arguments.extend([class_path.into(), "kafka.Kafka".into(), properties.into()]);
+    Server::start(Spec {
+        name: "kafka".into(),
+        program: java.program.clone(),
+        arguments,
+        run: run.to_owned(),
+        probe: Probe::Kafka(ports.kafka),
+    })
+}
+
+/// Production defaults, except where one node or a quick start needs otherwise.
+fn server_properties(ports: &Ports, data: &Path) -> String {
+    let Ports { kafka, kafka_controller, .. } = ports;
+    format!(
+        "process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{kafka_controller}
+listeners=PLAINTEXT://127.0.0.1:{kafka},CONTROLLER://127.0.0.1:{kafka_controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{kafka}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs={data}
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+",
+        data = data.display(),
+    )
+}

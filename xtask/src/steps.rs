@@ -1,0 +1,69 @@
+//! Running one step after the other, with one line each that says how long it took.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::interrupt;
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// Runs a command as a step. Its output goes straight through; the closing line goes to stderr.
+///
+/// # Errors
+/// When the command cannot be run or fails, or when this process was asked to end (the command is ended first).
+pub fn run(title: &str, command: &mut Command) -> Result<()> {
+    timed(title, || {
+        let status =
+            wait(command).with_context(|| format!("cannot run {}", command.get_program().display()))?;
+        if !status.success() {
+            bail!("{title}: {status}");
+        }
+        Ok(())
+    })
+}
+
+/// Does some work as a step.
+///
+/// # Errors
+/// Those of the work.
+pub fn timed<T>(title: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let start = Instant::now();
+    let result = work();
+    let verdict = if result.is_ok() { "ok" } else { "FAILED" };
+    eprintln!("xtask: {title}: {verdict} ({:.1} s)", start.elapsed().as_secs_f64());
+    result
+}
+
+fn wait(command: &mut Command) -> Result<ExitStatus> {
+    // A group of its own, so that its whole family can be ended: cargo dies of a signal, the test it runs would not.
+    let mut child = command.process_group(0).spawn()?;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if let Err(interrupted) = interrupt::check() {
+            end_family(&mut child);
+            return Err(interrupted);
+        }
+        thread::sleep(POLL);
+    }
+}
+
+fn end_family(child: &mut Child) {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let group = Pid::from_raw(child.id() as i32);
+    let signal = |signal| group.map(|group| kill_process_group(group, signal));
+    signal(Signal::TERM);
+    let start = Instant::now();
+    while matches!(child.try_wait(), Ok(None)) && start.elapsed() < PATIENCE {
+        thread::sleep(POLL);
+    }
+    // Also for those members that outlived their parent.
+    signal(Signal::KILL);
+    let _ = child.wait();
+}

@@ -1,0 +1,84 @@
+//! `cargo xtask test` and `cargo xtask lint`: everything that has to hold before a change is merged.
+
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+
+use crate::services::{Options, Services};
+use crate::workspace::{Workspace, cargo};
+use crate::{architecture, steps};
+
+/// Where system tests find the programs they run: the directory with `ingest`, `stream-processor`, `serving` and
+/// `shopsmart`.
+pub const PROGRAMS: &str = "SHOPSMART_TEST_BIN";
+
+/// What to test.
+#[derive(Debug, Default)]
+pub struct Selection {
+    /// Leave the real servers out; tests that need one skip, or fail where `CI` is set.
+    pub no_services: bool,
+    /// Only these packages; all when empty.
+    pub packages: Vec<String>,
+    /// Only tests whose name contains one of these; all when empty.
+    pub filters: Vec<String>,
+}
+
+/// Formatting, clippy and the rules of the architecture.
+///
+/// # Errors
+/// At the first step that fails.
+pub fn lint(workspace: &Workspace) -> Result<()> {
+    steps::run("cargo fmt --check", &mut cargo_in(workspace, &["fmt", "--all", "--check"]))?;
+    steps::timed("architecture", || architecture::check(&workspace.root))?;
+    let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    steps::run("cargo clippy", &mut cargo_in(workspace, &clippy))
+}
+
+/// Lints, builds the programs, starts the servers, runs the tests and stops the servers, whatever happened.
+///
+/// # Errors
+/// At the first step that fails.
+pub fn test(workspace: &Workspace, selection: &Selection) -> Result<()> {
+    lint(workspace)?;
+    steps::run(
+        "build the programs",
+        &mut cargo_in(workspace, &["build", "--workspace", "--bins", "--locked"]),
+    )?;
+    steps::run(
+        "build the tests",
+        &mut cargo_in(workspace, &["test", "--workspace", "--no-run", "--locked"]),
+    )?;
+
+    let mut command = tests(workspace, selection);
+    if selection.no_services {
+        return steps::run("cargo test, without servers", &mut command);
+    }
+    let services = steps::timed("start Kafka, Redis, a Redis Cluster and Cassandra", || {
+        Services::start(&Options::private(workspace.services_dir()))
+    })?;
+    command.envs(services.env());
+    let outcome = steps::run("cargo test", &mut command);
+    let stopped = steps::timed("stop the servers", || services.close());
+    outcome.and(stopped)
+}
+
+fn tests(workspace: &Workspace, selection: &Selection) -> Command {
+    let mut command = cargo_in(workspace, &["test", "--locked", "--no-fail-fast"]);
+    if selection.packages.is_empty() {
+        command.arg("--workspace");
+    }
+    for package in &selection.packages {
+        command.args(["--package", package]);
+    }
+    if !selection.filters.is_empty() {
+        command.arg("--").args(&selection.filters);
+    }
+    command.env(PROGRAMS, workspace.target.join("debug"));
+    command
+}
+
+fn cargo_in(workspace: &Workspace, arguments: &[&str]) -> Command {
+    let mut command = Command::new(cargo());
+    command.current_dir(&workspace.root).args(arguments).stdin(Stdio::null());
+    command
+}
