@@ -1,0 +1,141 @@
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use metrics::{Counter, Histogram, counter, histogram};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::Problem;
+use crate::lifecycle::panic_message;
+
+/// The route label of requests that match none: the path itself would let clients make any number of series.
+const UNMATCHED: &str = "unmatched";
+
+/// Wraps a service's routes: a request beyond `request_timeout` is answered 503, a panic 500, and both, like all other
+/// answers, are counted in `http_requests_total{service,route,method,status}` and timed in
+/// `http_request_duration_seconds`. The time is that to the answer's head: streams may go on for longer.
+///
+/// Instrument each service's router under its own name, then merge, then call [`with_fallbacks`] once.
+pub fn instrument(router: Router, service: &'static str, request_timeout: Duration) -> Router {
+    let observer = Observer { series: Series::new(service), request_timeout };
+    router.layer(CatchPanicLayer::custom(on_panic)).layer(from_fn_with_state(observer, observe))
+}
+
+/// Answers unknown paths with a 404 problem, and known paths with another method with a 405 problem; both are counted.
+/// Call it after all routes are there.
+pub fn with_fallbacks(router: Router, service: &'static str) -> Router {
+    let (unknown, wrong_method) = (Series::new(service), Series::new(service));
+    router
+        .fallback(move |method: Method, uri: Uri| async move {
+            let detail = format!("there is nothing at {}", uri.path());
+            let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", detail);
+            unknown.answered(UNMATCHED, &method, problem.status(), Duration::ZERO);
+            problem
+        })
+        .method_not_allowed_fallback(move |method: Method, uri: Uri| async move {
+            let detail = format!("{} does not take {method}", uri.path());
+            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+            wrong_method.answered(UNMATCHED, &method, problem.status(), Duration::ZERO);
+            problem
+        })
+}
+
+#[derive(Clone)]
+struct Observer {
+    series: Series,
+    request_timeout: Duration,
+}
+
+async fn observe(State(observer): State<Observer>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = match tokio::time::timeout(observer.request_timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "the answer took too long; try again")
+                .retry_after(Duration::from_secs(1))
+                .into_response()
+        }
+    };
+    let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    observer.series.answered(route, &method, response.status(), begun.elapsed());
+    response
+}
+
+fn on_panic(payload: Box<dyn Any + Send>) -> Response {
+    tracing::error!(panic = panic_message(payload.as_ref()), "a request handler panicked");
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "the service failed; it has been logged",
+    )
+    .into_response()
+}
+
+/// The metrics of one service. Handles are kept, so that counting a request allocates nothing; there are at most as
+/// many as routes × methods × statuses.
+#[derive(Clone)]
+struct Series {
+    service: &'static str,
+    known: Arc<RwLock<HashMap<String, ByAnswer>>>,
+}
+
+type ByAnswer = HashMap<(&'static str, StatusCode), (Counter, Histogram)>;
+
+impl Series {
+    fn new(service: &'static str) -> Self {
+        // Handles made before the recorder would count into nothing for ever.
+        crate::telemetry::install_metrics();
+        Self { service, known: Arc::default() }
+    }
+
+    fn answered(&self, route: &str, method: &Method, status: StatusCode, took: Duration) {
+        let answer = (method_label(method), status);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((total, seconds)) = known.get(route).and_then(|answers| answers.get(&answer)) {
+            total.increment(1);
+            seconds.record(took);
+            return;
+        }
+        drop(known);
+        let (total, seconds) = self.make(route, answer);
+        total.increment(1);
+        seconds.record(took);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.entry(route.to_owned()).or_default().insert(answer, (total, seconds));
+    }
+
+    fn make(&self, route: &str, (method, status): (&'static str, StatusCode)) -> (Counter, Histogram) {
+        let labels = [
+            ("service", self.service.to_owned()),
+            ("route", route.to_owned()),
+            ("method", method.to_owned()),
+            ("status", status.as_str().to_owned()),
+        ];
+        (counter!("http_requests_total", &labels), histogram!("http_request_duration_seconds", &labels))
+    }
+}
+
+/// Clients may send any word as the method; only the usual ones become a label.
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "OTHER",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::config::HttpConfig;
+
+/// How long to wait when the kernel has no file left for a connection; a shorter wait would spin.
+const OUT_OF_FILES: Duration = Duration::from_millis(200);
+
+/// Serves `router` until `stop`, then closes unused connections and gives running requests [`HttpConfig::drain`] to
+/// finish; what still runs after that is cut, with a warning. `config.listen` is not looked at: the listener is given,
+/// so that tests can pick a free port.
+///
+/// HTTP/1.1 only: a proxy speaks HTTP/2 to the outside, and one protocol means one set of limits. Handlers can extract
+/// `ConnectInfo<SocketAddr>`.
+///
+/// # Errors
+/// When the listener itself is broken; never for a single connection.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    config: &HttpConfig,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout());
+    let limit = Arc::new(Semaphore::new(config.max_connections));
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+
+    tracing::info!(address = %listener.local_addr()?, "listening");
+    while let Some((stream, peer, permit)) = accept(&listener, &limit, &stop).await? {
+        while connections.try_join_next().is_some() {}
+        let router = router.clone();
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            router.clone().oneshot(request)
+        });
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        connections.spawn(async move {
+            let _until_closed: OwnedSemaphorePermit = permit;
+            if let Err(error) = connection.await {
+                tracing::debug!(%peer, %error, "connection ended with an error");
+            }
+        });
+    }
+
+    // New clients are refused from here on instead of waiting for nothing.
+    drop(listener);
+    if tokio::time::timeout(config.drain(), graceful.shutdown()).await.is_err() {
+        while connections.try_join_next().is_some() {}
+        tracing::warn!(connections = connections.len(), "cutting connections that did not drain in time");
+    }
+    Ok(())
+}
+
+/// The next connection, as soon as the limit allows one; `None` at shutdown.
+async fn accept(
+    listener: &TcpListener,
+    limit: &Arc<Semaphore>,
+    stop: &CancellationToken,
+) -> io::Result<Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)>> {
+    let next = async {
+        let permit = limit.clone().acquire_owned().await.map_err(io::Error::other)?;
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    // Answers are small and written at once: waiting for more to send only adds latency.
+                    stream.set_nodelay(true).ok();
+                    return Ok((stream, peer, permit));
+                }
+                Err(error) => retry(error).await?,
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Ok(None),
+        accepted = next => accepted.map(Some),
+    }
+}
+
+/// Passes over what is the fault of one client or of the moment.
+async fn retry(error: io::Error) -> io::Result<()> {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected};
+    match error.kind() {
+        ConnectionAborted | ConnectionRefused | ConnectionReset => Ok(()),
+        InvalidInput | NotConnected => Err(error),
+        _ => {
+            tracing::warn!(%error, "cannot accept connections");
+            tokio::time::sleep(OUT_OF_FILES).await;
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
