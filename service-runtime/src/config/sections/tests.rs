@@ -1,1 +1,70 @@
+use super::*;
+use crate::config::Secret;
 
+fn key(result: Result<(), ConfigError>) -> String {
+    match result {
+        Err(ConfigError::Invalid { key, .. }) => key,
+        other => panic!("expected an invalid value, got {other:?}"),
+    }
+}
+
+#[test]
+fn defaults_are_valid() {
+    HttpConfig::default().validate("http").unwrap();
+    LogConfig::default().validate("log").unwrap();
+    KafkaConfig::default().validate("kafka").unwrap();
+    RedisConfig::default().validate("redis").unwrap();
+    CqlConfig::default().validate("cql").unwrap();
+}
+
+#[test]
+fn values_out_of_range_name_their_key() {
+    let http = HttpConfig { request_timeout_ms: 0, ..HttpConfig::default() };
+    assert_eq!(key(http.validate("ingest.http")), "ingest.http.request_timeout_ms");
+    let http = HttpConfig { max_connections: 0, ..HttpConfig::default() };
+    assert_eq!(key(http.validate("ingest.http")), "ingest.http.max_connections");
+    let log = LogConfig { filter: "ingest=loud".to_owned(), ..LogConfig::default() };
+    assert_eq!(key(log.validate("log")), "log.filter");
+    let kafka = KafkaConfig { brokers: vec![], ..KafkaConfig::default() };
+    assert_eq!(key(kafka.validate("kafka")), "kafka.brokers");
+    let kafka = KafkaConfig { topic_prefix: "a b".to_owned(), ..KafkaConfig::default() };
+    assert_eq!(key(kafka.validate("kafka")), "kafka.topic_prefix");
+    let redis = RedisConfig { urls: vec!["http://a".to_owned()], ..RedisConfig::default() };
+    assert_eq!(key(redis.validate("redis")), "redis.urls");
+    let cql = CqlConfig { keyspace: "Shop".to_owned(), ..CqlConfig::default() };
+    assert_eq!(key(cql.validate("cql")), "cql.keyspace");
+    let cql = CqlConfig { replication: [("dc1".to_owned(), 0)].into(), ..CqlConfig::default() };
+    assert_eq!(key(cql.validate("cql")), "cql.replication");
+}
+
+#[test]
+fn a_message_says_value_and_range() {
+    let http = HttpConfig { max_connections: 0, ..HttpConfig::default() };
+    let message = http.validate("serving.http").unwrap_err().to_string();
+    assert_eq!(message, "`serving.http.max_connections` is 0: allowed is 1 to 1000000");
+}
+
+#[test]
+fn sasl_needs_user_and_password() {
+    let mut kafka = KafkaConfig { security_protocol: SecurityProtocol::SaslSsl, ..KafkaConfig::default() };
+    assert_eq!(key(kafka.validate("kafka")), "kafka.sasl_username");
+    kafka.sasl_username = "shop".to_owned();
+    assert_eq!(key(kafka.validate("kafka")), "kafka.sasl_password");
+    kafka.sasl_password = Secret::new("p");
+    kafka.validate("kafka").unwrap();
+}
+
+#[test]
+fn several_redis_addresses_need_cluster() {
+    let two = vec!["redis://a:1".to_owned(), "redis://b:1".to_owned()];
+    let mut redis = RedisConfig { urls: two, ..RedisConfig::default() };
+    assert_eq!(key(redis.validate("redis")), "redis.urls");
+    redis.cluster = true;
+    redis.validate("redis").unwrap();
+}
+
+#[test]
+fn a_password_in_a_redis_address_is_not_shown() {
+    let redis = RedisConfig { urls: vec!["http://:hunter2@a".to_owned()], ..RedisConfig::default() };
+    assert!(!redis.validate("redis").unwrap_err().to_string().contains("hunter2"));
+}
