@@ -136,6 +136,10 @@ impl Lifecycle {
     async fn drain(&mut self, signals: &mut Signals, mut hurry: bool, failures: &mut Vec<Failure>) {
         let begun = Instant::now();
         while !self.running.is_empty() {
+            // Who has finished is not late, however late we look.
+            while let Some(ended) = self.tasks.try_join_next_with_id() {
+                failures.extend(self.ended(ended, false));
+            }
             let passed = begun.elapsed();
             self.running.retain(|_, r| {
                 let late = hurry || passed >= r.budget;
