@@ -1,1 +1,198 @@
-//! The embedded adapter.
+//! The state store on the local disk, in the same fjall database as the embedded log, so that both share one journal.
+
+mod durability;
+mod layout;
+
+use crate::packed::STATE_STORE;
+use crate::{Row, RowStream, StateStore, StoreError, Table};
+use async_trait::async_trait;
+use durability::GroupSync;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable};
+use schemas::Version;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+
+/// Bytes of a table's rows kept in memory before they are written out as a file. There are six tables: smaller than
+/// fjall's default, since the rows are also in the processor's caches.
+const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Rows that a scan reads ahead of who takes them.
+const SCAN_AHEAD: usize = 256;
+
+/// A [`StateStore`] in a fjall database. All disk work is done on tokio's blocking threads. Clones share everything.
+#[derive(Clone)]
+pub struct EmbeddedStateStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    database: Database,
+    /// In the order of [`Table::ALL`].
+    tables: Vec<TableFiles>,
+    sync: GroupSync,
+}
+
+struct TableFiles {
+    rows: Keyspace,
+    /// Held from the look at the stored versions to the write, so that no higher version slips in between.
+    writer: Mutex<()>,
+}
+
+impl EmbeddedStateStore {
+    /// Opens the tables in `database`, making those that are missing. Blocks for a moment on the disk.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn open(database: Database) -> Result<Self, StoreError> {
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        let tables = Table::ALL
+            .into_iter()
+            .map(|table| {
+                let rows =
+                    database.keyspace(&layout::keyspace_name(table), options).map_err(failed("open"))?;
+                Ok(TableFiles { rows, writer: Mutex::new(()) })
+            })
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        Ok(Self { inner: Arc::new(Inner { database, tables, sync: GroupSync::default() }) })
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        tokio::task::spawn_blocking(move || work(&inner))
+            .await
+            .unwrap_or_else(|ended| Err(unavailable(action, &ended)))
+    }
+
+    /// Streams the rows whose stored key starts with `prefix`, as of now.
+    fn scan_prefix(&self, table: Table, prefix: Vec<u8>) -> RowStream {
+        let (sender, receiver) = mpsc::channel(SCAN_AHEAD);
+        let snapshot = self.inner.database.snapshot();
+        let inner = Arc::clone(&self.inner);
+        // Not awaited: it ends with the last row, or as soon as the receiver is dropped.
+        tokio::task::spawn_blocking(move || {
+            for entry in snapshot.prefix(&inner.table(table).rows, prefix) {
+                let row = entry
+                    .into_inner()
+                    .map_err(failed("scan"))
+                    .and_then(|(key, value)| layout::row(&key[layout::key_start(table)..], &value));
+                let failed = row.is_err();
+                if sender.blocking_send(row).is_err() || failed {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+}
+
+impl Inner {
+    fn table(&self, table: Table) -> &TableFiles {
+        let index = Table::ALL.iter().position(|other| *other == table);
+        &self.tables[index.expect("every table is in Table::ALL")]
+    }
+
+    fn get_many(
+        &self,
+        table: Table,
+        generation: u16,
+        keys: &[String],
+    ) -> Result<Vec<Option<Row>>, StoreError> {
+        let rows = &self.table(table).rows;
+        keys.iter()
+            .map(|key| {
+                let value = rows.get(layout::stored_key(table, generation, key)).map_err(failed("read"))?;
+                value.map(|value| layout::row(key.as_bytes(), &value)).transpose()
+            })
+            .collect()
+    }
+
+    fn put_many(&self, table: Table, generation: u16, rows: Vec<Row>) -> Result<(), StoreError> {
+        let files = self.table(table);
+        // The lock guards no data: a writer that panicked leaves nothing half done behind.
+        let writer = files.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut batch = self.database.batch();
+        for row in highest_per_key(rows) {
+            let key = layout::stored_key(table, generation, &row.key);
+            let stored = files.rows.get(&key).map_err(failed("compare"))?;
+            let stored = stored.map(|value| layout::version(&value)).transpose()?.unwrap_or(Version::NONE);
+            if stored <= row.version {
+                batch.insert(&files.rows, key, layout::value(&row));
+            }
+        }
+        batch.commit().map_err(failed("write"))?;
+        drop(writer);
+        // Also when every row was dropped: the higher version may have been written a moment ago by someone whose sync
+        // has not come yet.
+        self.sync.sync(&self.database).map_err(failed("sync"))
+    }
+}
+
+/// One row per key: a batch has no order among writes to the same key.
+fn highest_per_key(rows: Vec<Row>) -> impl Iterator<Item = Row> {
+    let mut highest: HashMap<String, Row> = HashMap::with_capacity(rows.len());
+    for row in rows {
+        match highest.get_mut(&row.key) {
+            Some(other) if other.version > row.version => {}
+            Some(other) => *other = row,
+            None => {
+                highest.insert(row.key.clone(), row);
+            }
+        }
+    }
+    highest.into_values()
+}
+
+#[async_trait]
+impl StateStore for EmbeddedStateStore {
+    /// Nothing to do: the tables were made when the store was opened.
+    async fn migrate(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn get_many(
+        &self,
+        table: Table,
+        generation: u16,
+        keys: &[String],
+    ) -> Result<Vec<Option<Row>>, StoreError> {
+        let keys = keys.to_vec();
+        self.blocking("read", move |inner| inner.get_many(table, generation, &keys)).await
+    }
+
+    async fn put_many(&self, table: Table, generation: u16, rows: Vec<Row>) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.blocking("write", move |inner| inner.put_many(table, generation, rows)).await
+    }
+
+    async fn scan(&self, table: Table, generation: u16) -> Result<RowStream, StoreError> {
+        Ok(self.scan_prefix(table, layout::generation_prefix(generation)))
+    }
+
+    async fn scan_shard(&self, table: Table, generation: u16, shard: u32) -> Result<RowStream, StoreError> {
+        table.require_sharded()?;
+        Ok(self.scan_prefix(table, layout::shard_prefix(generation, shard)))
+    }
+}
+
+fn unavailable(action: &'static str, reason: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Unavailable { store: STATE_STORE, action, reason: reason.to_string() }
+}
+
+/// Turns an error of the database into ours.
+fn failed(action: &'static str) -> impl Fn(fjall::Error) -> StoreError {
+    move |error| match error {
+        // After a failed write or sync nobody knows what is on the disk; only reading it again tells.
+        fjall::Error::Poisoned => StoreError::Unusable {
+            store: STATE_STORE,
+            reason: "a write to the disk failed before; look at the disk and start again".to_owned(),
+        },
+        error => unavailable(action, &error),
+    }
+}

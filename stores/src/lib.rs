@@ -7,6 +7,7 @@
 pub mod cql;
 pub mod embedded;
 pub mod memory;
+mod packed;
 mod port;
 pub mod redis;
 

@@ -73,6 +73,17 @@ impl Table {
     pub const fn is_sharded(self) -> bool {
         matches!(self, Self::OpenWindows | Self::DeadLetters)
     }
+
+    /// What every adapter answers to a shard scan of a table that has no shards.
+    pub(crate) fn require_sharded(self) -> Result<(), StoreError> {
+        if self.is_sharded() {
+            return Ok(());
+        }
+        Err(StoreError::Unusable {
+            store: crate::packed::STATE_STORE,
+            reason: format!("the table {} has no shards to scan", self.name()),
+        })
+    }
 }
 
 /// A row of a table in one generation.
