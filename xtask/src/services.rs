@@ -19,7 +19,7 @@ mod run;
 mod server;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -147,6 +147,12 @@ impl Services {
         self.running.start_again(part)
     }
 
+    /// Lets logs and data outlive the servers, until the next start sweeps them; returns where they are.
+    pub fn keep_for_inspection(&mut self) -> &Path {
+        self.run.keep_for_inspection();
+        self.run.directory()
+    }
+
     /// Stops everything and removes its data. Dropping does the same but cannot say what went wrong.
     ///
     /// # Errors
@@ -168,7 +174,7 @@ impl Services {
 ///
 /// # Errors
 /// When the record of the run cannot be read.
-pub fn background(directory: &std::path::Path) -> Result<Option<BackgroundRun>> {
+pub fn background(directory: &Path) -> Result<Option<BackgroundRun>> {
     run::background(directory)
 }
 

@@ -30,7 +30,7 @@ pub struct Selection {
 pub fn lint(workspace: &Workspace) -> Result<()> {
     steps::run("cargo fmt --check", &mut cargo_in(workspace, &["fmt", "--all", "--check"]))?;
     steps::timed("architecture", || architecture::check(&workspace.root))?;
-    let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     steps::run("cargo clippy", &mut cargo_in(workspace, &clippy))
 }
 
@@ -40,30 +40,27 @@ pub fn lint(workspace: &Workspace) -> Result<()> {
 /// At the first step that fails.
 pub fn test(workspace: &Workspace, selection: &Selection) -> Result<()> {
     lint(workspace)?;
-    steps::run(
-        "build the programs",
-        &mut cargo_in(workspace, &["build", "--workspace", "--bins", "--locked"]),
-    )?;
-    steps::run(
-        "build the tests",
-        &mut cargo_in(workspace, &["test", "--workspace", "--no-run", "--locked"]),
-    )?;
+    steps::run("build the programs", &mut cargo_in(workspace, &["build", "--workspace", "--bins"]))?;
+    steps::run("build the tests", &mut cargo_in(workspace, &["test", "--workspace", "--no-run"]))?;
 
     let mut command = tests(workspace, selection);
     if selection.no_services {
         return steps::run("cargo test, without servers", &mut command);
     }
-    let services = steps::timed("start Kafka, Redis, a Redis Cluster and Cassandra", || {
+    let mut services = steps::timed("start Kafka, Redis, a Redis Cluster and Cassandra", || {
         Services::start(&Options::private(workspace.services_dir()))
     })?;
     command.envs(services.env());
     let outcome = steps::run("cargo test", &mut command);
+    if outcome.is_err() {
+        eprintln!("xtask: the servers' logs stay in {}", services.keep_for_inspection().display());
+    }
     let stopped = steps::timed("stop the servers", || services.close());
     outcome.and(stopped)
 }
 
 fn tests(workspace: &Workspace, selection: &Selection) -> Command {
-    let mut command = cargo_in(workspace, &["test", "--locked", "--no-fail-fast"]);
+    let mut command = cargo_in(workspace, &["test", "--no-fail-fast"]);
     if selection.packages.is_empty() {
         command.arg("--workspace");
     }

@@ -152,16 +152,33 @@ fn variables(ports: &Ports) -> String {
     let [first, second, third] = ports.cluster;
     let [first_bus, second_bus, third_bus] = ports.cluster_bus;
     format!(
-        "KAFKA_PORT={}
-REDIS_PORT={}
-CLUSTER_PORT_0={first}
-CLUSTER_PORT_1={second}
-CLUSTER_PORT_2={third}
-CLUSTER_BUS_0={first_bus}
-CLUSTER_BUS_1={second_bus}
-CLUSTER_BUS_2={third_bus}
-CQL_PORT={}
+        "TEST_KAFKA_PORT={}
+TEST_REDIS_PORT={}
+TEST_CLUSTER_PORT_0={first}
+TEST_CLUSTER_PORT_1={second}
+TEST_CLUSTER_PORT_2={third}
+TEST_CLUSTER_BUS_0={first_bus}
+TEST_CLUSTER_BUS_1={second_bus}
+TEST_CLUSTER_BUS_2={third_bus}
+TEST_CQL_PORT={}
 ",
         ports.kafka, ports.redis, ports.cql
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compose_file_asks_for_no_variable_that_is_not_given() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(FILE);
+        let text = fs::read_to_string(file).unwrap();
+        let given = variables(&Ports::pick().unwrap());
+        let asked: Vec<&str> = text.split("${").skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
+        assert!(!asked.is_empty());
+        for name in asked {
+            assert!(given.lines().any(|line| line.starts_with(&format!("{name}="))), "{name} is not given");
+        }
+    }
 }

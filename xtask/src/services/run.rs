@@ -89,7 +89,11 @@ impl Run {
         Ok(())
     }
 
+    /// Removes logs and data now, unless they were asked for.
     pub fn remove(&mut self) -> Result<()> {
+        if self.keep {
+            return Ok(());
+        }
         self.keep = true;
         fs::remove_dir_all(&self.directory)
             .with_context(|| format!("cannot remove {}", self.directory.display()))

@@ -1,0 +1,151 @@
+//! What can be known about the container setup without an engine: files parse, and every name in them leads somewhere.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_yaml_ng::Value;
+use xtask::workspace::metadata;
+
+const COMPOSE: &str = "docker-compose.yml";
+const TEST_SERVICES: &str = "deploy/test-services.compose.yml";
+const OUR_IMAGE: &str = "shopsmart";
+const CONFIG_MOUNT: &str = "/etc/shopsmart";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn yaml(path: impl AsRef<Path>) -> Value {
+    let mut value: Value = serde_yaml_ng::from_str(&read(path)).unwrap();
+    value.apply_merge().unwrap();
+    value
+}
+
+/// Name and description of each service.
+fn services(file: &Value) -> Vec<(&str, &Value)> {
+    let services = file["services"].as_mapping().unwrap();
+    services.iter().map(|(name, service)| (name.as_str().unwrap(), service)).collect()
+}
+
+fn ours(file: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    services(file).into_iter().filter(|(_, service)| service["image"] == OUR_IMAGE)
+}
+
+fn texts(value: &Value) -> Vec<&str> {
+    value.as_sequence().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+fn programs_of_the_workspace() -> BTreeSet<String> {
+    let metadata = metadata(&["--no-deps"]).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let targets = packages.iter().flat_map(|package| package["targets"].as_array().unwrap());
+    let programs = targets.filter(|target| target["kind"][0] == "bin");
+    programs.map(|program| program["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_command_runs_a_program_that_the_image_has() {
+    let compose = yaml(COMPOSE);
+    let dockerfile = read("deploy/Dockerfile");
+    let programs = programs_of_the_workspace();
+    for (name, service) in ours(&compose) {
+        let program = texts(&service["command"])[0];
+        assert!(programs.contains(program), "{name} runs {program}, which no package builds");
+        assert!(dockerfile.contains(&format!("target/release/{program} ")), "the image lacks {program}");
+    }
+}
+
+#[test]
+fn every_mounted_file_exists() {
+    let compose = yaml(COMPOSE);
+    for (name, service) in services(&compose) {
+        for volume in texts(&service["volumes"]) {
+            let source = volume.split(':').next().unwrap();
+            if source.starts_with('.') {
+                assert!(root().join(source).exists(), "{name} mounts {source}, which does not exist");
+            } else {
+                assert!(
+                    compose["volumes"].get(source).is_some(),
+                    "{name} mounts the undeclared volume {source}"
+                );
+            }
+        }
+        for argument in texts(&service["command"]) {
+            if let Some(file) = argument.strip_prefix(CONFIG_MOUNT) {
+                let file = root().join("deploy/config").join(file.trim_start_matches('/'));
+                let text =
+                    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+                toml::from_str::<toml::Table>(&text)
+                    .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_dependency_is_a_service() {
+    let compose = yaml(COMPOSE);
+    let names: BTreeSet<&str> = services(&compose).into_iter().map(|(name, _)| name).collect();
+    for (name, service) in services(&compose) {
+        for dependency in service["depends_on"].as_mapping().into_iter().flatten().map(|(key, _)| key) {
+            assert!(names.contains(dependency.as_str().unwrap()), "{name} waits for {dependency:?}");
+        }
+    }
+    let prometheus = yaml("deploy/prometheus/prometheus.yml");
+    let scraped = texts(&prometheus["scrape_configs"][0]["dns_sd_configs"][0]["names"]);
+    assert_eq!(scraped, ["ingest", "stream-processor", "serving"]);
+    assert!(scraped.iter().all(|name| names.contains(name)));
+}
+
+#[test]
+fn the_image_is_built_from_paths_that_exist() {
+    let compose = yaml(COMPOSE);
+    for (_, service) in ours(&compose) {
+        let build = &service["build"];
+        assert_eq!(build["context"], ".");
+        let dockerfile = read(build["dockerfile"].as_str().unwrap());
+        for copy in dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")) {
+            let mut words: Vec<&str> = copy.split_whitespace().collect();
+            if !words[0].starts_with("--from") {
+                words.pop();
+                assert!(words.iter().all(|source| root().join(source).exists()), "COPY {copy}");
+            }
+        }
+    }
+}
+
+#[test]
+fn images_of_others_are_pinned() {
+    for file in [COMPOSE, TEST_SERVICES] {
+        for (name, service) in services(&yaml(file)) {
+            let image = service["image"].as_str().unwrap();
+            let pinned = image.split_once(':').is_some_and(|(_, tag)| tag != "latest");
+            assert!(pinned || image == OUR_IMAGE, "{name} in {file} uses {image}");
+        }
+    }
+}
+
+#[test]
+fn tests_meet_the_servers_that_people_run() {
+    let (compose, tests) = (yaml(COMPOSE), yaml(TEST_SERVICES));
+    for name in ["kafka", "redis", "cassandra"] {
+        assert_eq!(compose["services"][name]["image"], tests["services"][name]["image"], "{name}");
+    }
+}
+
+#[test]
+fn ports_are_published_on_loopback_only() {
+    for file in [COMPOSE, TEST_SERVICES] {
+        for (name, service) in services(&yaml(file)) {
+            for port in texts(&service["ports"]) {
+                assert!(port.starts_with("127.0.0.1:"), "{name} in {file} publishes {port}");
+            }
+        }
+    }
+}
