@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::{Context, Result, bail};
 
 use super::compose::Compose;
-use super::packages::{Programs, fetch_jars, needed};
+use super::packages::Packages;
 use super::ports::Ports;
 use super::server::Server;
 use super::{Options, Part, cassandra, kafka, redis, redis_cluster};
@@ -109,24 +109,16 @@ impl Drop for Running {
 
 fn start_processes(options: &Options, ports: &Ports, run: &Path) -> Result<Vec<(Part, Server)>> {
     let Options { directory, parts, .. } = options;
-    let programs = Programs::find_or_install(parts, directory)?;
-    // One after the other: two Mavens at a time would share one local repository.
-    let jars = |part: Part, artifacts| {
-        parts.contains(&part).then(|| fetch_jars(part.name(), artifacts, directory)).transpose()
-    };
-    let kafka_jars = jars(Part::Kafka, kafka::JARS)?;
-    let cassandra_jars = jars(Part::Cassandra, cassandra::JARS)?;
-
+    let packages = Packages::prepare(parts, directory)?;
     let start = |part: Part| -> Result<Vec<Server>> {
-        match part {
-            Part::Kafka => Ok(vec![kafka::start(needed(&programs.java)?, needed(&kafka_jars)?, ports, run)?]),
-            Part::Redis => Ok(vec![redis::start(needed(&programs.redis)?, ports, run)?]),
-            Part::RedisCluster => redis_cluster::start(needed(&programs.redis)?, ports, run),
-            Part::Cassandra => {
-                Ok(vec![cassandra::start(needed(&programs.java)?, needed(&cassandra_jars)?, ports, run)?])
-            }
-        }
+        Ok(match part {
+            Part::Kafka => vec![kafka::start(packages.java()?, &packages.kafka, ports, run)?],
+            Part::Redis => vec![redis::start(packages.redis()?, ports, run)?],
+            Part::RedisCluster => redis_cluster::start(packages.redis()?, ports, run)?,
+            Part::Cassandra => vec![cassandra::start(packages.java()?, &packages.cassandra, ports, run)?],
+        })
     };
+    let start = &start;
     let results: Vec<(Part, Result<Vec<Server>>)> = thread::scope(|scope| {
         let starting: Vec<_> = parts.iter().map(|&part| (part, scope.spawn(move || start(part)))).collect();
         let join = |(part, handle): (Part, thread::ScopedJoinHandle<'_, _>)| {

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::packages::{Artifact, Java};
+use super::java::Java;
+use super::maven::{Artifact, Jars};
 use super::ports::Ports;
 use super::probe::Probe;
 use super::server::{Server, Spec};
@@ -52,7 +53,7 @@ const OPENS: &[&str] = &[
 ///
 /// # Errors
 /// When it does not come up.
-pub fn start(java: &Java, libs: &Path, ports: &Ports, run: &Path) -> Result<Server> {
+pub fn start(java: &Java, jars: &Jars, ports: &Ports, run: &Path) -> Result<Server> {
     let home = run.join("cassandra");
     fs::create_dir_all(&home)?;
     let config = home.join("cassandra.yaml");
@@ -72,11 +73,13 @@ pub fn start(java: &Java, libs: &Path, ports: &Ports, run: &Path) -> Result<Serv
         "-Dcassandra.skip_wait_for_gossip_to_settle=0".into(),
         "-Dcassandra.ring_delay_ms=100".into(),
         "-Djdk.attach.allowAttachSelf=true".into(),
-        format!("-javaagent:{}", libs.join("jamm-0.4.0.jar").display()).into(),
+        // Cassandra installs a security manager, which Java after 17 refuses unless told.
+        "-Djava.security.manager=allow".into(),
+        format!("-javaagent:{}", jars.libs().join("jamm-0.4.0.jar").display()).into(),
     ];
     arguments.extend(EXPORTS.iter().map(|package| format!("--add-exports={package}=ALL-UNNAMED").into()));
     arguments.extend(OPENS.iter().map(|package| format!("--add-opens={package}=ALL-UNNAMED").into()));
-    arguments.extend(["-cp".into(), format!("{}/*", libs.display()).into(), MAIN_CLASS.into()]);
+    arguments.extend(["-cp".into(), format!("{}/*", jars.libs().display()).into(), MAIN_CLASS.into()]);
     Server::start(Spec {
         name: "cassandra".into(),
         program: java.program.clone(),

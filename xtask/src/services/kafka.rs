@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::packages::{Artifact, Java};
+use super::java::Java;
+use super::maven::{Artifact, Jars};
 use super::ports::Ports;
 use super::probe::Probe;
 use super::server::{Server, Spec};
@@ -24,12 +25,12 @@ const CLUSTER_ID: &str = "c2hvcHNtYXJ0LXRlc3RzLg";
 ///
 /// # Errors
 /// When the directory cannot be formatted or the broker does not come up.
-pub fn start(java: &Java, libs: &Path, ports: &Ports, run: &Path) -> Result<Server> {
+pub fn start(java: &Java, jars: &Jars, ports: &Ports, run: &Path) -> Result<Server> {
     let home = run.join("kafka");
     fs::create_dir_all(&home)?;
     let properties = home.join("server.properties");
     fs::write(&properties, server_properties(ports, &home.join("data")))?;
-    let class_path = format!("{}/*", libs.display());
+    let class_path = format!("{}/*", jars.libs().display());
 
     let log = File::create(run.join("kafka-format.log"))?;
     let status = Command::new(&java.program)
