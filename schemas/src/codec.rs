@@ -16,7 +16,8 @@ pub enum DecodeError {
     Malformed(&'static str),
 }
 
-pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+/// Appends a number, seven bits a byte, low bits first.
+pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -25,28 +26,32 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Zigzag, so that small negative numbers stay short.
-pub(crate) fn put_signed(out: &mut Vec<u8>, value: i64) {
+pub fn put_signed(out: &mut Vec<u8>, value: i64) {
     put_varint(out, ((value << 1) ^ (value >> 63)) as u64);
 }
 
-pub(crate) fn put_str(out: &mut Vec<u8>, text: &str) {
+/// Appends text behind its length.
+pub fn put_str(out: &mut Vec<u8>, text: &str) {
     put_varint(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
 }
 
 /// A cursor over a packed value.
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    #[cfg(test)]
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    /// A cursor at the start of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
     /// Starts after the format byte, which must be `format`.
-    pub(crate) fn with_format(bytes: &'a [u8], format: u8) -> Result<Self, DecodeError> {
+    ///
+    /// # Errors
+    /// When it is another, or there is none.
+    pub fn with_format(bytes: &'a [u8], format: u8) -> Result<Self, DecodeError> {
         match bytes.split_first() {
             None => Err(DecodeError::Truncated),
             Some((&found, rest)) if found == format => Ok(Self { rest }),
@@ -54,7 +59,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn take(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
+    /// The next `n` bytes.
+    ///
+    /// # Errors
+    /// When fewer are left.
+    pub fn take(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
         if n > self.rest.len() {
             return Err(DecodeError::Truncated);
         }
@@ -63,19 +72,43 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
-    pub(crate) fn u8(&mut self) -> Result<u8, DecodeError> {
+    /// The next byte.
+    ///
+    /// # Errors
+    /// At the end.
+    pub fn u8(&mut self) -> Result<u8, DecodeError> {
         Ok(self.take(1)?[0])
     }
 
-    pub(crate) fn u64_be(&mut self) -> Result<u64, DecodeError> {
+    /// Eight bytes, big-endian.
+    ///
+    /// # Errors
+    /// When fewer are left.
+    pub fn u64_be(&mut self) -> Result<u64, DecodeError> {
         Ok(u64::from_be_bytes(self.take(8)?.try_into().expect("eight bytes were taken")))
     }
 
-    pub(crate) fn f32(&mut self) -> Result<f32, DecodeError> {
+    /// Four bytes, little-endian.
+    ///
+    /// # Errors
+    /// When fewer are left.
+    pub fn f32(&mut self) -> Result<f32, DecodeError> {
         Ok(f32::from_le_bytes(self.take(4)?.try_into().expect("four bytes were taken")))
     }
 
-    pub(crate) fn varint(&mut self) -> Result<u64, DecodeError> {
+    /// Eight bytes, little-endian.
+    ///
+    /// # Errors
+    /// When fewer are left.
+    pub fn f64(&mut self) -> Result<f64, DecodeError> {
+        Ok(f64::from_le_bytes(self.take(8)?.try_into().expect("eight bytes were taken")))
+    }
+
+    /// A number written by [`put_varint`].
+    ///
+    /// # Errors
+    /// When it is cut short or longer than 64 bits.
+    pub fn varint(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;
@@ -91,25 +124,40 @@ impl<'a> Reader<'a> {
         Err(DecodeError::Malformed("a number is too long"))
     }
 
-    pub(crate) fn signed(&mut self) -> Result<i64, DecodeError> {
+    /// A number written by [`put_signed`].
+    ///
+    /// # Errors
+    /// As [`Reader::varint`].
+    pub fn signed(&mut self) -> Result<i64, DecodeError> {
         let raw = self.varint()?;
         Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
     }
 
     /// A count of items of at least `least` bytes each: refused when the rest of the value cannot hold them, so that a
     /// damaged value never asks for a huge allocation.
-    pub(crate) fn count(&mut self, least: usize) -> Result<usize, DecodeError> {
+    ///
+    /// # Errors
+    /// When the rest is too short for so many.
+    pub fn count(&mut self, least: usize) -> Result<usize, DecodeError> {
         let n = self.varint()?;
         let most = (self.rest.len() / least.max(1)) as u64;
         if n > most { Err(DecodeError::Truncated) } else { Ok(n as usize) }
     }
 
-    pub(crate) fn str(&mut self) -> Result<&'a str, DecodeError> {
+    /// Text written by [`put_str`].
+    ///
+    /// # Errors
+    /// When it is cut short or not UTF-8.
+    pub fn str(&mut self) -> Result<&'a str, DecodeError> {
         let n = self.count(1)?;
         std::str::from_utf8(self.take(n)?).map_err(|_| DecodeError::Malformed("text is not UTF-8"))
     }
 
-    pub(crate) fn finish(self) -> Result<(), DecodeError> {
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// When bytes are left.
+    pub fn finish(self) -> Result<(), DecodeError> {
         if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Malformed("bytes after the end")) }
     }
 }

@@ -18,7 +18,9 @@ mod tests {
     fn migrations_are_numbered_without_a_gap_and_hold_statements() {
         for (index, (number, text)) in MIGRATIONS.iter().enumerate() {
             assert_eq!(*number as usize, index + 1);
-            assert!(statements(text).iter().all(|statement| statement.starts_with("CREATE TABLE IF NOT EXISTS")));
+            assert!(
+                statements(text).iter().all(|statement| statement.starts_with("CREATE TABLE IF NOT EXISTS"))
+            );
         }
         assert_eq!(statements(MIGRATIONS[0].1).len(), 6);
     }

@@ -4,7 +4,7 @@
 //! Nothing here does I/O. A change to an encoding breaks a golden test on purpose: values written by an older version
 //! stay readable, because each carries a format byte or is Protobuf.
 
-mod codec;
+pub mod codec;
 pub mod cql;
 pub mod event;
 pub mod names;

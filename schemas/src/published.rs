@@ -55,14 +55,19 @@ pub const HEADER_BYTES: usize = 9;
 
 const FORMAT: u8 = 1;
 
-fn header(version: Version, capacity: usize) -> Vec<u8> {
+/// Starts a value: the format byte and the version, with room for `capacity` bytes more.
+pub fn header(version: Version, capacity: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER_BYTES + capacity);
     out.push(FORMAT);
     out.extend_from_slice(&version.0.to_be_bytes());
     out
 }
 
-fn open(bytes: &[u8]) -> Result<(Version, Reader<'_>), DecodeError> {
+/// Reads a value's header and gives the version and a cursor behind it.
+///
+/// # Errors
+/// When the value is shorter than its header or of an unknown format.
+pub fn open(bytes: &[u8]) -> Result<(Version, Reader<'_>), DecodeError> {
     let mut reader = Reader::with_format(bytes, FORMAT)?;
     let version = Version(reader.u64_be()?);
     Ok((version, reader))

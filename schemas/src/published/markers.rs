@@ -77,7 +77,8 @@ impl Layout {
     /// When the value does not follow the format.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let (version, mut reader) = open(bytes)?;
-        let mut partitions = || u32::try_from(reader.varint()?).map_err(|_| DecodeError::Malformed("partitions"));
+        let mut partitions =
+            || u32::try_from(reader.varint()?).map_err(|_| DecodeError::Malformed("partitions"));
         let layout = Self { version, events_partitions: partitions()?, activity_partitions: partitions()? };
         reader.finish()?;
         Ok(layout)

@@ -1,0 +1,291 @@
+//! Which products of a partition trend: a small index that says whose windows are worth an exact look.
+//!
+//! A product's window sums only shrink as time passes without events, so sums taken earlier are upper bounds. The best k are
+//! found by looking at the highest bounds, replacing these by exact sums, and repeating until the k best are exact.
+
+use crate::buckets::{Buckets, WindowSum};
+use crate::interner::Symbol;
+use hashbrown::{HashMap, HashSet};
+use schemas::published::Window;
+
+const WINDOWS: usize = Window::ALL.len();
+const MINUTE_MS: i64 = 60_000;
+
+/// Products published per window.
+pub const PUBLISHED: usize = 100;
+
+/// Upper bounds of a product's window weights.
+pub type Bounds = [u32; WINDOWS];
+
+#[derive(Debug)]
+struct Entry {
+    product: Symbol,
+    bounds: Bounds,
+    counts: [u32; WINDOWS],
+    /// Minute as of which the bounds are exact; 0 = never.
+    minute: u32,
+    category: u32,
+}
+
+/// Products of one partition with events in an open window.
+#[derive(Debug, Default)]
+pub struct TrendingIndex {
+    entries: Vec<Entry>,
+    places: HashMap<Symbol, u32>,
+    categories: HashMap<String, u32>,
+    /// Places by category number.
+    members: Vec<Vec<u32>>,
+}
+
+/// One product of a [`Ranking`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrendingProduct {
+    /// The product.
+    pub product: Symbol,
+    /// Its sum in the window.
+    pub sum: WindowSum,
+}
+
+/// What a look at the index gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ranking {
+    /// The exact best, the best first.
+    Exact(Vec<TrendingProduct>),
+    /// The rows of these products are needed first: call [`TrendingIndex::update`] with each, then look again.
+    Needs(Vec<Symbol>),
+}
+
+/// The window weights of a row as of a time.
+pub fn sums_of(buckets: &Buckets, now_ms: i64) -> [WindowSum; WINDOWS] {
+    Window::ALL.map(|window| buckets.sum(window, now_ms))
+}
+
+/// Bounds that need not be written anew at every event: the next powers of two.
+pub fn coarse_bounds(sums: &[WindowSum; WINDOWS]) -> Bounds {
+    sums.map(|sum| {
+        if sum.weight == 0 { 0 } else { narrow(sum.weight).checked_next_power_of_two().unwrap_or(u32::MAX) }
+    })
+}
+
+fn narrow(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+fn minute_of(now_ms: i64) -> u32 {
+    u32::try_from(now_ms.max(0) / MINUTE_MS).unwrap_or(u32::MAX)
+}
+
+impl TrendingIndex {
+    /// Takes a product's exact sums as of `now_ms`.
+    pub fn update(&mut self, product: Symbol, category: &str, sums: &[WindowSum; WINDOWS], now_ms: i64) {
+        let place = self.place(product, category);
+        let entry = &mut self.entries[place as usize];
+        entry.bounds = sums.map(|sum| narrow(sum.weight));
+        entry.counts = sums.map(|sum| narrow(sum.count));
+        entry.minute = minute_of(now_ms);
+    }
+
+    /// Takes stored bounds of a product whose row was not looked at yet.
+    pub fn restore(&mut self, product: Symbol, category: &str, bounds: Bounds) {
+        let place = self.place(product, category);
+        let entry = &mut self.entries[place as usize];
+        entry.bounds = bounds;
+        entry.minute = 0;
+    }
+
+    /// The categories there are.
+    pub fn categories(&self) -> impl Iterator<Item = &str> {
+        self.categories.keys().map(String::as_str)
+    }
+
+    /// How many products are known.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no product is known.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The best products of `window` as of `now_ms`, in `category` or (`None`) of all. Weight first, ties by `name_order`.
+    pub fn rank(
+        &self,
+        window: Window,
+        category: Option<&str>,
+        now_ms: i64,
+        name_order: impl Fn(Symbol, Symbol) -> std::cmp::Ordering,
+    ) -> Ranking {
+        let w = Window::ALL.iter().position(|known| *known == window).expect("ALL has every window");
+        let mut best: Vec<&Entry> = match category {
+            None => self.entries.iter().filter(|entry| entry.bounds[w] > 0).collect(),
+            Some(category) => self
+                .categories
+                .get(category)
+                .into_iter()
+                .flat_map(|&number| &self.members[number as usize])
+                .map(|&place| &self.entries[place as usize])
+                .filter(|entry| entry.bounds[w] > 0)
+                .collect(),
+        };
+        let order = |a: &&Entry, b: &&Entry| {
+            b.bounds[w].cmp(&a.bounds[w]).then_with(|| name_order(a.product, b.product))
+        };
+        if best.len() > PUBLISHED {
+            best.select_nth_unstable_by(PUBLISHED - 1, order);
+            best.truncate(PUBLISHED);
+        }
+        let minute = minute_of(now_ms);
+        let stale: Vec<Symbol> =
+            best.iter().filter(|entry| entry.minute < minute).map(|entry| entry.product).collect();
+        if !stale.is_empty() {
+            return Ranking::Needs(stale);
+        }
+        best.sort_unstable_by(order);
+        Ranking::Exact(
+            best.into_iter()
+                .map(|entry| TrendingProduct {
+                    product: entry.product,
+                    sum: WindowSum { weight: u64::from(entry.bounds[w]), count: u64::from(entry.counts[w]) },
+                })
+                .collect(),
+        )
+    }
+
+    /// Drops products whose windows are all empty. Places move: costs a pass over the index, so call it seldom.
+    pub fn compact(&mut self) {
+        let gone: HashSet<Symbol> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.bounds == [0; WINDOWS])
+            .map(|entry| entry.product)
+            .collect();
+        if gone.is_empty() {
+            return;
+        }
+        self.entries.retain(|entry| !gone.contains(&entry.product));
+        self.places.clear();
+        self.members.iter_mut().for_each(Vec::clear);
+        for (place, entry) in self.entries.iter().enumerate() {
+            self.places.insert(entry.product, place as u32);
+            self.members[entry.category as usize].push(place as u32);
+        }
+    }
+
+    fn place(&mut self, product: Symbol, category: &str) -> u32 {
+        let category = match self.categories.get(category) {
+            Some(&number) => number,
+            None => {
+                let number = self.members.len() as u32;
+                self.members.push(Vec::new());
+                self.categories.insert(category.to_owned(), number);
+                number
+            }
+        };
+        if let Some(&place) = self.places.get(&product) {
+            let entry = &mut self.entries[place as usize];
+            if entry.category != category {
+                let before = &mut self.members[entry.category as usize];
+                before.retain(|&member| member != place);
+                entry.category = category;
+                self.members[category as usize].push(place);
+            }
+            return place;
+        }
+        let place = self.entries.len() as u32;
+        self.entries.push(Entry { product, bounds: [0; WINDOWS], counts: [0; WINDOWS], minute: 0, category });
+        self.places.insert(product, place);
+        self.members[category as usize].push(place);
+        place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    fn by_number(a: Symbol, b: Symbol) -> std::cmp::Ordering {
+        a.0.cmp(&b.0)
+    }
+
+    /// Ranks, giving the index the rows that it asks for.
+    fn settle(
+        index: &mut TrendingIndex,
+        rows: &[Buckets],
+        window: Window,
+        category: Option<&str>,
+        now: i64,
+    ) -> Vec<u32> {
+        loop {
+            match index.rank(window, category, now, by_number) {
+                Ranking::Exact(best) => return best.iter().map(|best| best.product.0).collect(),
+                Ranking::Needs(products) => {
+                    for product in products {
+                        let category = if product.0 % 2 == 0 { "even" } else { "odd" };
+                        index.update(product, category, &sums_of(&rows[product.0 as usize], now), now);
+                    }
+                }
+            }
+        }
+    }
+
+    fn rows() -> Vec<Buckets> {
+        (0..500u32)
+            .map(|product| {
+                let mut buckets = Buckets::default();
+                for i in 0..(product * 7919 % 97) {
+                    buckets.add(100 * HOUR_MS + i64::from(i * 13 % 40) * HOUR_MS / 8, 1);
+                }
+                buckets
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_ranking_is_that_of_a_full_sort_whatever_the_bounds_were() {
+        let rows = rows();
+        for now in [105 * HOUR_MS, 110 * HOUR_MS, 128 * HOUR_MS, 900 * HOUR_MS] {
+            for window in Window::ALL {
+                let mut index = TrendingIndex::default();
+                for (product, row) in rows.iter().enumerate() {
+                    let category = if product % 2 == 0 { "even" } else { "odd" };
+                    index.restore(
+                        Symbol(product as u32),
+                        category,
+                        coarse_bounds(&sums_of(row, row.newest_ms())),
+                    );
+                }
+                for (category, keep) in [(None, 0..2), (Some("odd"), 1..2)] {
+                    let mut expected: Vec<(u64, u32)> = (0..500)
+                        .filter(|product| keep.contains(&(product % 2)))
+                        .map(|product| (rows[product as usize].sum(window, now).weight, product))
+                        .filter(|(weight, _)| *weight > 0)
+                        .collect();
+                    expected.sort_by_key(|&(weight, product)| (std::cmp::Reverse(weight), product));
+                    let expected: Vec<u32> =
+                        expected.into_iter().take(PUBLISHED).map(|(_, product)| product).collect();
+                    assert_eq!(
+                        settle(&mut index, &rows, window, category, now),
+                        expected,
+                        "{window:?} {now}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn compaction_drops_only_what_no_window_holds() {
+        let rows = rows();
+        let mut index = TrendingIndex::default();
+        for (product, row) in rows.iter().enumerate() {
+            index.update(Symbol(product as u32), "even", &sums_of(row, 106 * HOUR_MS), 106 * HOUR_MS);
+        }
+        let before = settle(&mut index, &rows, Window::Day, None, 106 * HOUR_MS);
+        index.compact();
+        assert!(index.len() < 500);
+        assert_eq!(settle(&mut index, &rows, Window::Day, None, 106 * HOUR_MS), before);
+    }
+}

@@ -1,0 +1,344 @@
+//! What is kept of a shopper, and what an event of theirs means for products.
+
+use crate::co_occurrence::{BACKWARD, FORWARD, MAX_DISTANCE};
+use crate::interner::{Interner, Symbol};
+use schemas::codec::{put_signed, put_str, put_varint};
+use schemas::published::{HistoryEntry, UserHistory, header, open};
+use schemas::{DecodeError, EventKind, Version};
+use std::collections::VecDeque;
+
+/// Events kept of a user.
+pub const HISTORY_EVENTS: usize = 50;
+/// Event ids remembered of a user: more than a producer resends (one batch).
+pub const FINGERPRINTS: usize = 1024;
+/// A pause this long between two events ends a session, in ms.
+pub const SESSION_GAP_MS: i64 = 30 * 60 * 1000;
+/// A user unheard of for this long (by append time) starts anew, in ms.
+pub const IDLE_MS: i64 = 90 * 24 * 3600 * 1000;
+/// Events of one kind by one user on one product within [`CAP_SPAN_MS`] that count for trending and co-occurrence.
+pub const CAP_EVENTS: usize = 10;
+/// See [`CAP_EVENTS`].
+pub const CAP_SPAN_MS: i64 = 3600 * 1000;
+
+/// One event as the user row sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Observation {
+    /// The product.
+    pub product: Symbol,
+    /// What was done.
+    pub kind: EventKind,
+    /// When it happened.
+    pub timestamp_ms: i64,
+    /// When the log took it.
+    pub append_time_ms: i64,
+    /// Of its event id; see [`fingerprint`].
+    pub fingerprint: u64,
+}
+
+/// A pair that an event makes with an earlier product of its session; weights in units of 2^-24.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pair {
+    /// The earlier product.
+    pub earlier: Symbol,
+    /// For the earlier product's row.
+    pub forward: u32,
+    /// For the event's own product's row.
+    pub backward: u32,
+}
+
+/// What an applied event means for products.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Effects {
+    /// What the event counts in the windows; 0 once the user's cap is reached.
+    pub weight: u32,
+    /// Pairs with distinct earlier products of the session, the latest first; empty once the cap is reached.
+    pub pairs: Vec<Pair>,
+    /// Distinct products in the session before the event.
+    pub session_length: u32,
+    /// How many distinct products ago the product was last seen in the session; `None` = new to it.
+    pub repeat_distance: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    product: Symbol,
+    kind: EventKind,
+    timestamp_ms: i64,
+}
+
+/// A user's row. A pure function of the user's records up to `version`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UserRow {
+    /// The last record of `events` that changed it.
+    pub version: Version,
+    last_append_ms: i64,
+    /// The oldest first, in order of arrival.
+    history: VecDeque<Seen>,
+    /// The oldest first.
+    fingerprints: VecDeque<u64>,
+}
+
+/// A 64-bit fingerprint of an event id (FNV-1a with a final mix): two ids of one user share one by a chance of about 2^-54.
+pub fn fingerprint(event_id: &str) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    for &byte in event_id.as_bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    hash ^= hash >> 32;
+    hash = hash.wrapping_mul(0xd6e8_feb8_6659_fd93);
+    hash ^ (hash >> 32)
+}
+
+impl UserRow {
+    /// Applies an event; `None` when its id was seen before, and nothing changed then. The caller sets `version`.
+    pub fn observe(&mut self, event: &Observation) -> Option<Effects> {
+        if event.append_time_ms.saturating_sub(self.last_append_ms) > IDLE_MS {
+            self.history.clear();
+            self.fingerprints.clear();
+        }
+        let (front, back) = self.fingerprints.as_slices();
+        if front.contains(&event.fingerprint) || back.contains(&event.fingerprint) {
+            return None;
+        }
+        if self.fingerprints.len() == FINGERPRINTS {
+            self.fingerprints.pop_front();
+        }
+        self.fingerprints.push_back(event.fingerprint);
+        self.last_append_ms = event.append_time_ms;
+
+        let effects = self.effects_of(event);
+        if self.history.len() == HISTORY_EVENTS {
+            self.history.pop_front();
+        }
+        self.history.push_back(Seen {
+            product: event.product,
+            kind: event.kind,
+            timestamp_ms: event.timestamp_ms,
+        });
+        Some(effects)
+    }
+
+    /// Forgets the user: nothing is left but the version, which the caller sets.
+    pub fn forget(&mut self) {
+        *self = Self { version: self.version, ..Self::default() };
+    }
+
+    fn effects_of(&self, event: &Observation) -> Effects {
+        let mut distinct: Vec<Pair> = Vec::new();
+        let mut length = 0;
+        let mut repeat_distance = None;
+        let mut later_ms = event.timestamp_ms;
+        let mut seen: Vec<Symbol> = Vec::new();
+        for (steps, earlier) in self.history.iter().rev().take(MAX_DISTANCE).enumerate() {
+            if later_ms.saturating_sub(earlier.timestamp_ms).abs() > SESSION_GAP_MS {
+                break;
+            }
+            later_ms = earlier.timestamp_ms;
+            if !seen.contains(&earlier.product) {
+                if earlier.product == event.product {
+                    repeat_distance = Some(length);
+                }
+                seen.push(earlier.product);
+                length += 1;
+            }
+            if earlier.product == event.product {
+                continue;
+            }
+            let (forward, backward) = (FORWARD[steps], BACKWARD[steps]);
+            match distinct.iter_mut().find(|pair| pair.earlier == earlier.product) {
+                Some(pair) => {
+                    pair.forward += forward;
+                    pair.backward += backward;
+                }
+                None => distinct.push(Pair { earlier: earlier.product, forward, backward }),
+            }
+        }
+        let capped = self.is_capped(event);
+        Effects {
+            weight: if capped { 0 } else { event.kind.weight() },
+            pairs: if capped { Vec::new() } else { distinct },
+            session_length: length,
+            repeat_distance,
+        }
+    }
+
+    fn is_capped(&self, event: &Observation) -> bool {
+        let same = self.history.iter().filter(|seen| {
+            seen.product == event.product
+                && seen.kind == event.kind
+                && event.timestamp_ms.saturating_sub(seen.timestamp_ms).abs() <= CAP_SPAN_MS
+        });
+        same.take(CAP_EVENTS).count() == CAP_EVENTS
+    }
+
+    /// The history as serving reads it, packed.
+    pub fn encode_history(&self, names: &Interner) -> Vec<u8> {
+        let entries: Vec<_> = self
+            .history
+            .iter()
+            .rev()
+            .map(|seen| (names.name(seen.product), seen.kind, seen.timestamp_ms))
+            .collect();
+        UserHistory::encode_entries(
+            self.version,
+            entries.iter().map(|(name, kind, ms)| (&**name, *kind, *ms)),
+        )
+    }
+
+    /// Whether nothing is known of the user (new, or forgotten).
+    pub fn is_empty(&self) -> bool {
+        self.history.is_empty() && self.fingerprints.is_empty()
+    }
+
+    /// Packs the row.
+    pub fn encode(&self, names: &Interner) -> Vec<u8> {
+        let mut out = header(self.version, 16 + self.history.len() * 14 + self.fingerprints.len() * 8);
+        put_signed(&mut out, self.last_append_ms);
+        put_varint(&mut out, self.history.len() as u64);
+        let mut before = 0;
+        for seen in &self.history {
+            put_str(&mut out, &names.name(seen.product));
+            out.push(seen.kind as u8);
+            put_signed(&mut out, seen.timestamp_ms.wrapping_sub(before));
+            before = seen.timestamp_ms;
+        }
+        put_varint(&mut out, self.fingerprints.len() as u64);
+        for fingerprint in &self.fingerprints {
+            out.extend_from_slice(&fingerprint.to_be_bytes());
+        }
+        out
+    }
+
+    /// Unpacks a row.
+    ///
+    /// # Errors
+    /// When the bytes do not follow the format.
+    pub fn decode(bytes: &[u8], names: &Interner) -> Result<Self, DecodeError> {
+        let mut row = Self::default();
+        let (last_append_ms, fingerprints) =
+            decode_parts(bytes, &mut row.version, |id, kind, timestamp_ms| {
+                row.history.push_back(Seen { product: names.intern(id), kind, timestamp_ms });
+            })?;
+        row.last_append_ms = last_append_ms;
+        row.fingerprints = fingerprints;
+        Ok(row)
+    }
+}
+
+/// The history in a packed user row, for readers of the state store that need nothing else of it.
+///
+/// # Errors
+/// When the bytes do not follow the format.
+pub fn decode_history(bytes: &[u8]) -> Result<UserHistory, DecodeError> {
+    let mut history = UserHistory::default();
+    decode_parts(bytes, &mut history.version, |id, kind, timestamp_ms| {
+        history.entries.push(HistoryEntry { product_id: id.to_owned(), kind, timestamp_ms });
+    })?;
+    history.entries.reverse();
+    Ok(history)
+}
+
+fn decode_parts(
+    bytes: &[u8],
+    version: &mut Version,
+    mut entry: impl FnMut(&str, EventKind, i64),
+) -> Result<(i64, VecDeque<u64>), DecodeError> {
+    let (found, mut reader) = open(bytes)?;
+    *version = found;
+    let last_append_ms = reader.signed()?;
+    let mut before = 0i64;
+    for _ in 0..reader.count(3)? {
+        let id = reader.str()?;
+        let kind =
+            EventKind::from_code(u32::from(reader.u8()?)).ok_or(DecodeError::Malformed("event kind"))?;
+        before = before.wrapping_add(reader.signed()?);
+        entry(id, kind, before);
+    }
+    let fingerprints = (0..reader.count(8)?).map(|_| reader.u64_be()).collect::<Result<_, _>>()?;
+    reader.finish()?;
+    Ok((last_append_ms, fingerprints))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: i64 = 1_700_000_000_000;
+
+    fn view(product: u32, minute: i64, id: u64) -> Observation {
+        let timestamp_ms = START + minute * 60_000;
+        Observation {
+            product: Symbol(product),
+            kind: EventKind::View,
+            timestamp_ms,
+            append_time_ms: timestamp_ms,
+            fingerprint: id,
+        }
+    }
+
+    #[test]
+    fn an_event_id_counts_once() {
+        let mut row = UserRow::default();
+        assert!(row.observe(&view(1, 0, 7)).is_some());
+        let before = row.clone();
+        assert_eq!(row.observe(&view(2, 1, 7)), None);
+        assert_eq!(row, before);
+    }
+
+    #[test]
+    fn pairs_join_products_of_one_session_only() {
+        let mut row = UserRow::default();
+        row.observe(&view(1, 0, 1));
+        row.observe(&view(2, 60, 2));
+        let effects = row.observe(&view(3, 70, 3)).unwrap();
+        assert_eq!(effects.pairs, [Pair { earlier: Symbol(2), forward: FORWARD[0], backward: BACKWARD[0] }]);
+        assert_eq!((effects.session_length, effects.repeat_distance), (1, None));
+    }
+
+    #[test]
+    fn a_product_seen_twice_makes_one_pair_of_both_weights() {
+        let mut row = UserRow::default();
+        for (i, product) in [1, 2, 1].into_iter().enumerate() {
+            row.observe(&view(product, i as i64, i as u64));
+        }
+        let effects = row.observe(&view(3, 3, 9)).unwrap();
+        assert_eq!(effects.pairs[0].forward, FORWARD[0] + FORWARD[2]);
+        assert_eq!(effects.pairs.len(), 2);
+        let again = row.observe(&view(2, 4, 10)).unwrap();
+        assert_eq!((again.session_length, again.repeat_distance), (3, Some(2)));
+    }
+
+    #[test]
+    fn one_shopper_cannot_make_a_product_trend() {
+        let mut row = UserRow::default();
+        let weights: u32 = (0..100).map(|i| row.observe(&view(1, i / 10, i as u64)).unwrap().weight).sum();
+        assert_eq!(weights, CAP_EVENTS as u32);
+    }
+
+    #[test]
+    fn a_user_idle_for_long_starts_anew() {
+        let mut row = UserRow::default();
+        row.observe(&view(1, 0, 1));
+        let late = Observation { append_time_ms: START + IDLE_MS + 1, ..view(2, 1, 1) };
+        let effects = row.observe(&late).expect("the id is forgotten too");
+        assert!(effects.pairs.is_empty());
+    }
+
+    #[test]
+    fn a_row_survives_its_encoding_and_stays_bounded() {
+        let names = Interner::default();
+        let mut row = UserRow { version: Version::of(1, 5), ..UserRow::default() };
+        for i in 0..3000i64 {
+            let product = names.intern(&(i % 90).to_string());
+            row.observe(&Observation { product, ..view(0, i, i as u64) });
+        }
+        assert_eq!((row.history.len(), row.fingerprints.len()), (HISTORY_EVENTS, FINGERPRINTS));
+        let bytes = row.encode(&names);
+        assert_eq!(UserRow::decode(&bytes, &names).unwrap(), row);
+        let history = decode_history(&bytes).unwrap();
+        assert_eq!(history.encode(), row.encode_history(&names));
+        assert_eq!(history.entries[0].product_id, (2999 % 90).to_string());
+        row.forget();
+        assert!(row.is_empty() && row.version == Version::of(1, 5));
+    }
+}
