@@ -8,6 +8,6 @@ pub mod kafka;
 mod port;
 
 pub use port::{
-    Append, AppendError, EventLog, GroupMember, GroupOptions, LogError, NewRecord, Producer, ProducerMode, Rebalance,
-    Record, RecordBatch, RecordStream, TopicInfo, TopicPartition, TopicSpec,
+    Append, AppendError, EventLog, GroupMember, GroupOptions, LogError, NewRecord, Producer, ProducerMode,
+    Rebalance, Record, RecordBatch, RecordStream, TopicInfo, TopicPartition, TopicSpec,
 };

@@ -1,0 +1,38 @@
+//! Opening the one database of a data directory.
+
+use crate::LogError;
+use fjall::Database;
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// Opens (or creates) the database in `directory`, which the embedded log and the embedded state store share.
+///
+/// # Errors
+/// [`LogError::Unusable`], in words for the person who started the program: another process uses the directory, it
+/// cannot be written to, or what it holds is damaged.
+pub fn open_database(directory: &Path) -> Result<Database, LogError> {
+    let shown = directory.display();
+    std::fs::create_dir_all(directory)
+        .map_err(|e| LogError::Unusable(format!("the data directory {shown} cannot be created: {e}")))?;
+    Database::builder(directory).open().map_err(|error| LogError::Unusable(explain(&shown, &error)))
+}
+
+fn explain(directory: &dyn std::fmt::Display, error: &fjall::Error) -> String {
+    match error {
+        fjall::Error::Locked => {
+            format!(
+                "the data directory {directory} is in use by another process: end it, or choose another directory"
+            )
+        }
+        fjall::Error::Io(e) => match e.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                format!("the data directory {directory} is not writable: {e}")
+            }
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                format!("the disk of the data directory {directory} is full: {e}")
+            }
+            _ => format!("the data directory {directory} cannot be opened: {e}"),
+        },
+        other => format!("the data directory {directory} is damaged, restore it from a copy: {other}"),
+    }
+}

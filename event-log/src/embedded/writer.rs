@@ -1,0 +1,99 @@
+//! The one thread that writes: it takes all that waits, makes it durable with one fsync, and only then tells anybody.
+
+use super::chunk::{self, Chunk, ChunkBuilder};
+use super::partition::{Cursor, Partition};
+use super::queue::{Pending, Queue};
+use fjall::{Database, Keyspace, PersistMode};
+use schemas::Position;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+/// A chunk is closed when it holds this many records: as many as readers take at once.
+const CHUNK_RECORDS: usize = super::reader::BATCH_RECORDS;
+/// Or this many bytes.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Milliseconds since 1970 UTC.
+pub(super) type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+pub(super) struct Writer {
+    pub(super) database: Database,
+    pub(super) chunks: Keyspace,
+    pub(super) clock: Clock,
+    pub(super) queue: Arc<Queue>,
+}
+
+impl Writer {
+    /// Writes until the queue is closed and empty, or a write fails. After a failure it is unknown what the disk holds,
+    /// so that nothing more is written: the log has to be opened anew.
+    pub(super) fn run(self) {
+        while let Some(group) = self.queue.take() {
+            if let Err(error) = self.write(group) {
+                tracing::error!(%error, "cannot write to the log: no more events are taken until a restart");
+                self.queue.fail(&format!("cannot write to the data directory: {error}"));
+            }
+        }
+    }
+
+    fn write(&self, group: Vec<Pending>) -> Result<(), fjall::Error> {
+        metrics::histogram!("event_log_group_commit_records").record(group.len() as f64);
+        let now = (self.clock)();
+        let mut open: HashMap<chunk::PartitionKey, OpenPartition> = HashMap::new();
+        let mut positions = Vec::with_capacity(group.len());
+        for record in group {
+            let partition = match open.entry(record.partition.key) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(OpenPartition::new(&record.partition, now)),
+            };
+            let offset = partition.push(&record);
+            positions.push(Position { partition: record.partition.id.partition, offset });
+        }
+        let finished: Vec<_> = open.into_values().map(OpenPartition::finish).collect();
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
+        for (partition, chunks, _) in &finished {
+            for Chunk { base, bytes } in chunks {
+                batch.insert(&self.chunks, chunk::key(partition.key, *base), &bytes[..]);
+            }
+        }
+        batch.commit()?;
+        for (partition, chunks, cursor) in finished {
+            partition.publish(chunks, cursor);
+        }
+        self.queue.written(positions);
+        Ok(())
+    }
+}
+
+/// A partition's share of a group.
+struct OpenPartition {
+    partition: Arc<Partition>,
+    append_time_ms: i64,
+    chunk: ChunkBuilder,
+    full: Vec<Chunk>,
+}
+
+impl OpenPartition {
+    fn new(partition: &Arc<Partition>, now: i64) -> Self {
+        let cursor = partition.cursor();
+        let append_time_ms = now.max(cursor.append_time_ms); // the clock may have been set back
+        let chunk = ChunkBuilder::new(cursor.next_offset, append_time_ms);
+        Self { partition: Arc::clone(partition), append_time_ms, chunk, full: Vec::new() }
+    }
+
+    fn push(&mut self, record: &Pending) -> u64 {
+        let offset = self.chunk.next_offset();
+        if self.chunk.records() == CHUNK_RECORDS || self.chunk.size() >= CHUNK_BYTES {
+            let next = ChunkBuilder::new(offset, self.append_time_ms);
+            self.full.push(std::mem::replace(&mut self.chunk, next).finish());
+        }
+        self.chunk.push(offset, &record.key, &record.value);
+        offset
+    }
+
+    fn finish(mut self) -> (Arc<Partition>, Vec<Chunk>, Cursor) {
+        let cursor = Cursor { next_offset: self.chunk.next_offset(), append_time_ms: self.append_time_ms };
+        self.full.push(self.chunk.finish());
+        (self.partition, self.full, cursor)
+    }
+}
