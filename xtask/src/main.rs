@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, bail};
 use clap::{Parser, Subcommand};
+use xtask::interrupt;
 use xtask::services::{self, Lifetime, Options, Services};
+use xtask::steps::{self, StepFailed};
 use xtask::test::{self, Selection};
 use xtask::workspace::Workspace;
-use xtask::{interrupt, steps};
 
 /// What people type to test and to run ShopSmart's surroundings.
 #[derive(Debug, Parser)]
@@ -49,9 +50,15 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");
-            ExitCode::FAILURE
+            exit_code(&error)
         }
     }
+}
+
+/// That of the command that failed, as if it had been called directly.
+fn exit_code(error: &Error) -> ExitCode {
+    let code = error.downcast_ref().and_then(StepFailed::code);
+    code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 fn run(task: Task) -> Result<()> {

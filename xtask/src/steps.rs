@@ -1,11 +1,13 @@
 //! Running one step after the other, with one line each that says how long it took.
 
+use std::error::Error;
+use std::fmt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::interrupt;
@@ -18,14 +20,32 @@ const POLL: Duration = Duration::from_millis(20);
 /// When the command cannot be run or fails, or when this process was asked to end (the command is ended first).
 pub fn run(title: &str, command: &mut Command) -> Result<()> {
     timed(title, || {
-        let status =
-            wait(command).with_context(|| format!("cannot run {}", command.get_program().display()))?;
-        if !status.success() {
-            bail!("{title}: {status}");
-        }
-        Ok(())
+        let status = wait(command)?;
+        if status.success() { Ok(()) } else { Err(StepFailed { title: title.to_owned(), status }.into()) }
     })
 }
+
+/// A command ran and was not content.
+#[derive(Debug)]
+pub struct StepFailed {
+    title: String,
+    status: ExitStatus,
+}
+
+impl StepFailed {
+    /// The command's exit code, for this process to end with; none when a signal ended it.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+}
+
+impl fmt::Display for StepFailed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.title, self.status)
+    }
+}
+
+impl Error for StepFailed {}
 
 /// Does some work as a step.
 ///
@@ -41,7 +61,8 @@ pub fn timed<T>(title: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
 
 fn wait(command: &mut Command) -> Result<ExitStatus> {
     // A group of its own, so that its whole family can be ended: cargo dies of a signal, the test it runs would not.
-    let mut child = command.process_group(0).spawn()?;
+    let child = command.process_group(0).spawn();
+    let mut child = child.with_context(|| format!("cannot run {}", command.get_program().display()))?;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
