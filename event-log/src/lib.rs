@@ -6,6 +6,7 @@
 pub mod embedded;
 pub mod kafka;
 mod port;
+pub mod scripted;
 
 pub use port::{
     Append, AppendError, EventLog, GroupMember, GroupOptions, LogError, NewRecord, Producer, ProducerMode,

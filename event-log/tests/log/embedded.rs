@@ -11,7 +11,7 @@ crate::contract_suite!(in_a_new_directory);
 async fn in_a_new_directory() -> Option<Subject> {
     let directory = tempfile::tempdir().expect("a directory for the test");
     let log = open(directory.path(), &Arc::default());
-    Some(Subject { directory: Some(directory), ..Subject::new(Arc::new(log)) })
+    Some(Subject { _directory: Some(directory), ..Subject::new(Arc::new(log)) })
 }
 
 /// Opens the log of a directory as soon as whoever had it has let go of it.

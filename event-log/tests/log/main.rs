@@ -2,6 +2,7 @@
 
 mod contract;
 mod embedded;
+mod scripted;
 mod subject;
 
 /// No test may hang for ever; none takes anywhere near this long.

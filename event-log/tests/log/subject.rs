@@ -14,7 +14,7 @@ pub struct Subject {
     /// Keeps tests that share a Kafka apart.
     pub prefix: String,
     /// Deleted when the test ends.
-    pub directory: Option<TempDir>,
+    pub _directory: Option<TempDir>,
 }
 
 pub const BOUNDED: ProducerMode = ProducerMode::Bounded { ack_timeout_ms: 30_000, linger_ms: 0 };
