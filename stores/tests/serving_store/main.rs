@@ -42,3 +42,4 @@ macro_rules! keeps_every_promise {
 }
 
 mod memory;
+mod redis;
