@@ -1,0 +1,24 @@
+//! The HTTP side: parameters in, JSON or a problem out.
+
+mod params;
+mod routes;
+
+pub(crate) use routes::routes;
+
+use crate::engine::Engine;
+use axum::extract::FromRef;
+use service_runtime::keys::Keys;
+use std::sync::Arc;
+
+/// What handlers work with.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) keys: Keys,
+}
+
+impl FromRef<App> for Keys {
+    fn from_ref(app: &App) -> Self {
+        app.keys.clone()
+    }
+}

@@ -1,0 +1,73 @@
+//! What serving counts. `http_requests_total` and `http_request_duration_seconds` of the runtime cover every route; these
+//! tell how the answers came about.
+
+use crate::degraded::Degraded;
+use metrics::{counter, histogram};
+use std::time::Duration;
+
+/// Answers by `route` and `strategy` (the tier that carried them; `none` for routes without tiers).
+/// Alert when the share of `personalized` among `/recommendations` halves within an hour: histories or neighbour lists are
+/// no longer published.
+pub const ANSWERS: &str = "serving_answers_total";
+
+/// Time to make an answer by `route` and `strategy`, without the HTTP around it.
+/// Alert when the 99th percentile stays above 50 ms for 5 minutes: a store is slow, or there are too few copies.
+pub const ANSWER_SECONDS: &str = "serving_answer_seconds";
+
+/// Answers that could not be made the usual way, by `reason` (see [`Degraded`]).
+/// Alert when it grows for a minute: `serving_store_unavailable` and `stores_unavailable` mean a store is down,
+/// `serving_store_incomplete` that it lost data and is being filled again.
+pub const DEGRADED: &str = "serving_degraded_total";
+
+/// Reads by `store` and `outcome` (`ok`, `error`, `timeout`, `open`: not tried because the breaker is open).
+/// Alert when anything but `ok` is above 1 % for 5 minutes.
+pub const STORE_READS: &str = "serving_store_reads_total";
+
+/// Time of the reads that were tried, by `store`.
+/// Alert when the 99th percentile of the serving store comes near `serving.store_timeout_ms`.
+pub const STORE_READ_SECONDS: &str = "serving_store_read_seconds";
+
+/// Look-ups of cached lists by `cache` and `outcome` (`fresh`, `stale`: used while a newer one is on its way, `miss`).
+/// Alert when `miss` is above a tenth for an hour: `serving.category_cache` is too small.
+pub const CACHE: &str = "serving_cache_total";
+
+/// Values of a store that could not be decoded and were passed over.
+/// Alert when above 0: the processor writes a format that this version does not know.
+pub const UNREADABLE: &str = "serving_unreadable_values_total";
+
+/// Requests with `min_position`, by `reached` (`true`, `false`).
+/// Alert when `false` is above a tenth for 10 minutes: the processor is behind what shoppers do.
+pub const POSITION_WAITS: &str = "serving_position_waits_total";
+
+pub(crate) fn answered(
+    route: &'static str,
+    strategy: &'static str,
+    degraded: Option<Degraded>,
+    took: Duration,
+) {
+    counter!(ANSWERS, "route" => route, "strategy" => strategy).increment(1);
+    histogram!(ANSWER_SECONDS, "route" => route, "strategy" => strategy).record(took);
+    if let Some(degraded) = degraded {
+        counter!(DEGRADED, "reason" => degraded.code()).increment(1);
+    }
+}
+
+pub(crate) fn store_read(store: &'static str, outcome: &'static str) {
+    counter!(STORE_READS, "store" => store, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn store_read_took(store: &'static str, took: Duration) {
+    histogram!(STORE_READ_SECONDS, "store" => store).record(took);
+}
+
+pub(crate) fn cache(cache: &'static str, outcome: &'static str) {
+    counter!(CACHE, "cache" => cache, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn unreadable() {
+    counter!(UNREADABLE).increment(1);
+}
+
+pub(crate) fn position_wait(reached: bool) {
+    counter!(POSITION_WAITS, "reached" => if reached { "true" } else { "false" }).increment(1);
+}

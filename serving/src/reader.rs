@@ -1,0 +1,193 @@
+//! Reading from the stores: the serving store first, the state store when it is late, gone or incomplete.
+
+use crate::breaker::Breaker;
+use crate::config::ServingConfig;
+use crate::degraded::Degraded;
+use crate::metrics;
+use bytes::Bytes;
+use schemas::DecodeError;
+use schemas::names;
+use schemas::published::UserHistory;
+use schemas::user::UserKey;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use stores::{Row, ServingStore, StateStore, StoreError, Table};
+use tokio::time::Instant;
+
+/// Something read, and whether that took a detour.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Read<T> {
+    pub(crate) value: T,
+    pub(crate) degraded: Option<Degraded>,
+}
+
+/// The stores behind their time limits.
+pub(crate) struct Reader {
+    generation: u16,
+    serving: Guarded<dyn ServingStore>,
+    state: Option<Guarded<dyn StateStore>>,
+}
+
+/// A store did not answer, or was not asked because it has not been answering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unavailable;
+
+impl Reader {
+    pub(crate) fn new(
+        config: &ServingConfig,
+        generation: u16,
+        serving: Arc<dyn ServingStore>,
+        state: Option<Arc<dyn StateStore>>,
+    ) -> Self {
+        let breaker = || Breaker::new(config.breaker_failures, Duration::from_millis(config.breaker_open_ms));
+        let serving = Guarded {
+            name: "serving",
+            store: serving,
+            timeout: Duration::from_millis(config.store_timeout_ms),
+            breaker: breaker(),
+        };
+        let timeout = Duration::from_millis(config.fallback_timeout_ms);
+        let state = state.map(|store| Guarded { name: "state", store, timeout, breaker: breaker() });
+        Self { generation, serving, state }
+    }
+
+    pub(crate) fn generation(&self) -> u16 {
+        self.generation
+    }
+
+    /// Published values in the order of `keys`. Where the serving store has none, the state store is asked too, unless
+    /// `complete` says of the key's index that "none" can be believed.
+    pub(crate) async fn published(
+        &self,
+        keys: &[String],
+        complete: impl Fn(usize) -> bool,
+    ) -> Read<Vec<Option<Bytes>>> {
+        if keys.is_empty() {
+            return Read::default();
+        }
+        let Ok(mut values) = self.serving.ask(|store| async move { store.get_many(keys).await }).await else {
+            return match self.published_state(keys).await {
+                Ok(value) => Read { value, degraded: Some(Degraded::ServingStoreUnavailable) },
+                Err(Unavailable) => {
+                    Read { value: vec![None; keys.len()], degraded: Some(Degraded::StoresUnavailable) }
+                }
+            };
+        };
+        let doubtful: Vec<usize> =
+            (0..keys.len()).filter(|&index| values[index].is_none() && !complete(index)).collect();
+        if doubtful.is_empty() {
+            return Read { value: values, degraded: None };
+        }
+        let missing: Vec<String> = doubtful.iter().map(|&index| keys[index].clone()).collect();
+        let Ok(found) = self.published_state(&missing).await else {
+            let degraded = self.state.is_some().then_some(Degraded::ServingStoreIncomplete);
+            return Read { value: values, degraded };
+        };
+        let mut degraded = None;
+        for (index, found) in doubtful.into_iter().zip(found).filter(|(_, found)| found.is_some()) {
+            values[index] = found;
+            degraded = Some(Degraded::ServingStoreIncomplete);
+        }
+        Read { value: values, degraded }
+    }
+
+    /// A user's history. `complete` says whether "none" of the serving store can be believed.
+    pub(crate) async fn history(&self, user: &UserKey, complete: bool) -> Read<Option<UserHistory>> {
+        let keys = [names::user_key(self.generation, user.as_str())];
+        let keys = &keys;
+        let asked = self.serving.ask(|store| async move { store.get_many(keys).await }).await;
+        let detour = match asked {
+            Ok(mut values) => match values.pop().flatten() {
+                Some(value) => {
+                    return Read { value: decoded(UserHistory::decode(&value)), degraded: None };
+                }
+                None if complete => return Read::default(),
+                None => Degraded::ServingStoreIncomplete,
+            },
+            Err(Unavailable) => Degraded::ServingStoreUnavailable,
+        };
+        match self.state_rows(Table::UserHistory, &[user.as_str().to_owned()]).await {
+            Ok(mut rows) => {
+                let history = rows
+                    .pop()
+                    .flatten()
+                    .and_then(|row| decoded(recommender::user_row::decode_history(&row.state)));
+                // Nothing anywhere is what a newcomer looks like: that alone does not make an answer worse.
+                let degraded =
+                    (detour != Degraded::ServingStoreIncomplete || history.is_some()).then_some(detour);
+                Read { value: history, degraded }
+            }
+            Err(Unavailable) if detour == Degraded::ServingStoreIncomplete => {
+                Read { value: None, degraded: self.state.is_some().then_some(detour) }
+            }
+            Err(Unavailable) => Read { value: None, degraded: Some(Degraded::StoresUnavailable) },
+        }
+    }
+
+    /// Markers in the order of `keys`. There is no other place for them: they say how the serving store is doing.
+    pub(crate) async fn markers(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, Unavailable> {
+        self.serving.ask(|store| async move { store.get_markers(keys).await }).await
+    }
+
+    async fn published_state(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, Unavailable> {
+        let rows = self.state_rows(Table::Published, keys).await?;
+        Ok(rows.into_iter().map(|row| row.map(|row| row.state)).collect())
+    }
+
+    async fn state_rows(&self, table: Table, keys: &[String]) -> Result<Vec<Option<Row>>, Unavailable> {
+        let generation = self.generation;
+        let state = self.state.as_ref().ok_or(Unavailable)?;
+        state.ask(|store| async move { store.get_many(table, generation, keys).await }).await
+    }
+}
+
+/// A value, or nothing where it cannot be read, which is counted.
+pub(crate) fn decoded<T>(value: Result<T, DecodeError>) -> Option<T> {
+    value
+        .inspect_err(|error| {
+            metrics::unreadable();
+            tracing::warn!(%error, "passing over a stored value that cannot be read");
+        })
+        .ok()
+}
+
+/// A store that is asked within a time limit, and left alone for a while when it keeps failing.
+struct Guarded<S: ?Sized> {
+    name: &'static str,
+    store: Arc<S>,
+    timeout: Duration,
+    breaker: Breaker,
+}
+
+impl<S: ?Sized> Guarded<S> {
+    async fn ask<'a, T, F>(&'a self, question: impl FnOnce(&'a S) -> F) -> Result<T, Unavailable>
+    where
+        F: Future<Output = Result<T, StoreError>> + 'a,
+    {
+        if !self.breaker.allows() {
+            metrics::store_read(self.name, "open");
+            return Err(Unavailable);
+        }
+        let begun = Instant::now();
+        let answer = tokio::time::timeout(self.timeout, question(&self.store)).await;
+        metrics::store_read_took(self.name, begun.elapsed());
+        match answer {
+            Ok(Ok(value)) => {
+                self.breaker.succeeded();
+                metrics::store_read(self.name, "ok");
+                return Ok(value);
+            }
+            Ok(Err(error)) => {
+                metrics::store_read(self.name, "error");
+                tracing::debug!(store = self.name, %error, "a read failed");
+            }
+            Err(_) => {
+                metrics::store_read(self.name, "timeout");
+                tracing::debug!(store = self.name, timeout = ?self.timeout, "a read took too long");
+            }
+        }
+        self.breaker.failed();
+        Err(Unavailable)
+    }
+}

@@ -1,0 +1,66 @@
+use crate::config::ServingConfig;
+use crate::engine::Engine;
+use crate::http::{App, routes};
+use crate::reader::Reader;
+use crate::snapshots::Snapshots;
+use axum::Router;
+use catalog::Catalog;
+use service_runtime::SharedClock;
+use service_runtime::http::instrument;
+use service_runtime::keys::Keys;
+use std::sync::Arc;
+use stores::{ServingStore, StateStore};
+use tokio_util::sync::CancellationToken;
+
+/// What serving is built from.
+pub struct ServingDeps {
+    /// The section `[serving]`.
+    pub config: ServingConfig,
+    /// Where answers are made from.
+    pub store: Arc<dyn ServingStore>,
+    /// Asked when the serving store is late, gone or incomplete; without one, the last good lists are all there is.
+    pub fallback: Option<Arc<dyn StateStore>>,
+    /// Kept up to date by whoever builds this, with [`catalog::follow`].
+    pub catalog: Arc<Catalog>,
+    /// Tells how old a marker is.
+    pub clock: SharedClock,
+    /// Who may ask; the scope is `read`.
+    pub keys: Keys,
+    /// The generation of derived state to read.
+    pub generation: u16,
+}
+
+/// The service: a router, and the task that keeps its snapshots fresh. Clones share everything.
+#[derive(Clone)]
+pub struct Serving {
+    app: App,
+}
+
+impl Serving {
+    /// Puts the parts together; nothing is read yet.
+    pub fn new(deps: ServingDeps) -> Self {
+        let ServingDeps { config, store, fallback, catalog, clock, keys, generation } = deps;
+        let reader = Arc::new(Reader::new(&config, generation, store, fallback));
+        let snapshots = Snapshots::new(&config, Arc::clone(&reader));
+        let engine = Arc::new(Engine { config, reader, snapshots, catalog, clock });
+        Self { app: App { engine, keys } }
+    }
+
+    /// The routes, instrumented; ready to be merged with those of other services.
+    pub fn router(&self) -> Router {
+        let timeout = self.app.engine.config.http.request_timeout();
+        let router = routes().split_for_parts().0.with_state(self.app.clone());
+        instrument(router, "serving", timeout)
+    }
+
+    /// Reads the snapshots once, so that the first requests do not have to.
+    pub async fn warm_up(&self) {
+        self.app.engine.snapshots.reload_lists().await;
+    }
+
+    /// Reads the snapshots again and again until `token` is cancelled. Answers are right without it, but wait for lists that
+    /// it would have read before.
+    pub async fn refresh(&self, token: CancellationToken) {
+        self.app.engine.snapshots.keep_fresh(token).await;
+    }
+}
