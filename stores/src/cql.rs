@@ -1,1 +1,191 @@
-//! The cql adapter.
+//! The state store on Scylla or Cassandra: one row per key, `USING TIMESTAMP version`, so that the database itself keeps
+//! the highest version, whatever order writes arrive in. No lightweight transactions, no batches.
+
+mod attempts;
+mod migrate;
+mod scan;
+mod session;
+mod settings;
+mod statements;
+
+pub use settings::CqlSettings;
+
+use crate::packed::STATE_STORE;
+use crate::{Row, RowStream, StateStore, StoreError, Table};
+use ::scylla::client::session::Session;
+use ::scylla::statement::prepared::PreparedStatement;
+use async_trait::async_trait;
+use attempts::Attempts;
+use bytes::Bytes;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use scan::Part;
+use schemas::Version;
+use schemas::partition::shard_of;
+use session::Sessions;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// A [`StateStore`] on a CQL database. It connects when first needed and again whenever connections break, so that a
+/// service can start while the database is away; until then every call fails as [`StoreError::Unavailable`]. Clones share
+/// the connections.
+///
+/// Reads and writes are LOCAL_QUORUM: a row that was written is durable once a majority of its replicas in the local data
+/// centre has it, and every later read sees it.
+#[derive(Clone)]
+pub struct CqlStateStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: CqlSettings,
+    sessions: Sessions,
+    attempts: Attempts,
+    /// Statements in flight, of all callers together.
+    in_flight: Semaphore,
+}
+
+impl CqlStateStore {
+    /// Prepares a store; the database is not asked for anything yet.
+    ///
+    /// # Errors
+    /// When the settings cannot be right: [`StoreError::Unusable`].
+    pub fn connect(settings: CqlSettings) -> Result<Self, StoreError> {
+        settings.validate()?;
+        let attempts = Attempts::within(settings.timeout());
+        let in_flight = Semaphore::new(settings.concurrency);
+        Ok(Self { inner: Arc::new(Inner { settings, sessions: Sessions::default(), attempts, in_flight }) })
+    }
+}
+
+impl Inner {
+    async fn get(
+        &self,
+        session: &Session,
+        statement: &PreparedStatement,
+        address: Address<'_>,
+    ) -> Result<Option<Row>, StoreError> {
+        let _permit = self.in_flight.acquire().await.map_err(|closed| unavailable("read", &closed))?;
+        let Address { generation, shard, key } = address;
+        let answer = self.attempts.run("read", || async move {
+            match shard {
+                Some(shard) => session.execute_unpaged(statement, (generation, shard, key)).await,
+                None => session.execute_unpaged(statement, (generation, key)).await,
+            }
+        });
+        let rows = answer.await?.into_rows_result().map_err(|error| unreadable(&error))?;
+        let columns = rows.maybe_first_row::<(i64, Vec<u8>)>().map_err(|error| unreadable(&error))?;
+        Ok(columns.map(|(version, state)| row(key.to_owned(), version, state)))
+    }
+
+    async fn put(
+        &self,
+        session: &Session,
+        statement: &PreparedStatement,
+        address: Address<'_>,
+        row: &Row,
+    ) -> Result<(), StoreError> {
+        let _permit = self.in_flight.acquire().await.map_err(|closed| unavailable("write", &closed))?;
+        let Address { generation, shard, key } = address;
+        let (version, state) = (row.version.0.cast_signed(), &row.state[..]);
+        let written = self.attempts.run("write", || async move {
+            match shard {
+                Some(shard) => {
+                    let values = (generation, shard, key, version, state, version);
+                    session.execute_unpaged(statement, values).await
+                }
+                None => session.execute_unpaged(statement, (generation, key, version, state, version)).await,
+            }
+        });
+        written.await.map(drop)
+    }
+}
+
+/// Where a row is within its table.
+#[derive(Clone, Copy)]
+struct Address<'a> {
+    generation: i32,
+    shard: Option<i32>,
+    key: &'a str,
+}
+
+impl<'a> Address<'a> {
+    fn of(table: Table, generation: u16, key: &'a str) -> Self {
+        let shard = table.is_sharded().then(|| shard_of(key).cast_signed());
+        Self { generation: i32::from(generation), shard, key }
+    }
+}
+
+fn row(key: String, version: i64, state: Vec<u8>) -> Row {
+    Row { key, version: Version(version.cast_unsigned()), state: Bytes::from(state) }
+}
+
+#[async_trait]
+impl StateStore for CqlStateStore {
+    /// Makes the keyspace unless there is one (then its replication is left as it is) and brings its tables up to date.
+    async fn migrate(&self) -> Result<(), StoreError> {
+        let inner = &*self.inner;
+        let session = inner.sessions.session(&inner.settings).await?;
+        migrate::migrate(session, &inner.settings).await
+    }
+
+    async fn get_many(
+        &self,
+        table: Table,
+        generation: u16,
+        keys: &[String],
+    ) -> Result<Vec<Option<Row>>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let inner = &*self.inner;
+        let (session, statements) = inner.sessions.ready(&inner.settings).await?;
+        let statement = &statements.of(table).get;
+        stream::iter(0..keys.len())
+            .map(|index| inner.get(session, statement, Address::of(table, generation, &keys[index])))
+            .buffered(inner.settings.concurrency)
+            .try_collect()
+            .await
+    }
+
+    async fn put_many(&self, table: Table, generation: u16, rows: Vec<Row>) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let inner = &*self.inner;
+        let (session, statements) = inner.sessions.ready(&inner.settings).await?;
+        let statement = &statements.of(table).put;
+        let rows = rows.as_slice();
+        stream::iter(0..rows.len())
+            .map(|index| {
+                let row = &rows[index];
+                inner.put(session, statement, Address::of(table, generation, &row.key), row)
+            })
+            .buffer_unordered(inner.settings.concurrency)
+            .try_collect()
+            .await
+    }
+
+    async fn scan(&self, table: Table, generation: u16) -> Result<RowStream, StoreError> {
+        self.inner.sessions.ready(&self.inner.settings).await?;
+        Ok(scan::start(Arc::clone(&self.inner), table, generation, Part::all(table)))
+    }
+
+    async fn scan_shard(&self, table: Table, generation: u16, shard: u32) -> Result<RowStream, StoreError> {
+        table.require_sharded()?;
+        self.inner.sessions.ready(&self.inner.settings).await?;
+        Ok(scan::start(Arc::clone(&self.inner), table, generation, vec![Part::Shard(shard)]))
+    }
+}
+
+fn unavailable(action: &'static str, reason: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Unavailable { store: STATE_STORE, action, reason: reason.to_string() }
+}
+
+fn unusable(reason: String) -> StoreError {
+    StoreError::Unusable { store: STATE_STORE, reason }
+}
+
+/// An answer that does not have the columns of our tables.
+fn unreadable(reason: &dyn std::fmt::Display) -> StoreError {
+    unusable(format!("a row is not as the migrations made its table: {reason}"))
+}

@@ -54,4 +54,5 @@ macro_rules! keeps_every_promise {
     };
 }
 
+mod cql;
 mod embedded;
