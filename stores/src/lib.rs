@@ -6,6 +6,7 @@
 
 pub mod cql;
 pub mod embedded;
+pub mod faulty;
 pub mod memory;
 mod packed;
 mod port;

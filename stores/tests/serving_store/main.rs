@@ -42,4 +42,5 @@ macro_rules! keeps_every_promise {
 }
 
 mod memory;
+mod outages;
 mod redis;

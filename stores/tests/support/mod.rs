@@ -3,6 +3,8 @@
 // Each test binary uses a part of it.
 #![allow(dead_code)]
 
+pub mod redis_server;
+
 use uuid::Uuid;
 
 /// A corner of a shared server that belongs to one test.
@@ -36,10 +38,15 @@ impl Scope {
 pub fn servers(name: &str) -> Option<Vec<String>> {
     let servers = variable(name);
     if servers.is_none() {
-        assert!(variable("CI").is_none(), "{name} is not set: CI must run this test on a real server");
-        eprintln!("skipped: {name} is not set (`cargo xtask services up` starts the servers)");
+        skip(&format!("{name} is not set (`cargo xtask services up` starts the servers)"));
     }
     servers.map(|servers| servers.split(',').map(str::to_owned).collect())
+}
+
+/// Says that a test is skipped; in CI that is a failure.
+pub fn skip(reason: &str) {
+    assert!(variable("CI").is_none(), "{reason}: CI must run this test on a real server");
+    eprintln!("skipped: {reason}");
 }
 
 #[allow(

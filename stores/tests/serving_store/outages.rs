@@ -1,0 +1,171 @@
+//! What Redis servers go through, on servers of our own.
+
+use crate::contract::value;
+use crate::redis::settings;
+use crate::support::redis_server::{RedisCluster, RedisServer, eventually, free_port, installed};
+use bytes::Bytes;
+use schemas::Version;
+use stores::redis::{RedisServingStore, RedisSettings};
+use stores::{ServingStore, StoreError};
+
+fn store(urls: Vec<String>, cluster: bool) -> RedisServingStore {
+    RedisServingStore::connect(&settings(urls, cluster)).unwrap()
+}
+
+fn values(version: Version) -> Vec<(String, Bytes)> {
+    (0..2000).map(|i: u32| (format!("key {i}"), value(version, &i.to_be_bytes()))).collect()
+}
+
+async fn assert_holds(store: &RedisServingStore, values: &[(String, Bytes)]) {
+    let keys: Vec<String> = values.iter().map(|(key, _)| key.clone()).collect();
+    let stored = store.get_many(&keys).await.unwrap();
+    assert!(stored.iter().zip(values).all(|(stored, (_, value))| stored.as_ref() == Some(value)));
+}
+
+#[tokio::test]
+async fn a_server_that_was_away_is_used_again() {
+    if !installed() {
+        return;
+    }
+    let port = free_port();
+    let store = store(vec![format!("redis://127.0.0.1:{port}")], false);
+    let values = values(Version::of(1, 1));
+    for _ in 0..2 {
+        let refused = store.put_many(values.clone()).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
+        let server = RedisServer::start(port, &[]).await;
+        eventually("values are written", async || store.put_many(values.clone()).await.is_ok()).await;
+        assert_holds(&store, &values).await;
+        drop(server);
+        eventually("the server is gone", async || store.check().await.is_err()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_unavailable() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let urls = vec![format!("redis://{}", silent.local_addr().unwrap())];
+    for cluster in [false, true] {
+        let settings =
+            RedisSettings { urls: urls.clone(), cluster, timeout_ms: 50, ..RedisSettings::default() };
+        let store = RedisServingStore::connect(&settings).unwrap();
+        let answer = store.get_many(&["a".to_owned()]).await;
+        assert!(matches!(answer, Err(StoreError::Unavailable { .. })), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_evicts_is_a_warning() {
+    if !installed() {
+        return;
+    }
+    let server = RedisServer::start(free_port(), &[]).await;
+    let store = store(vec![server.url()], false);
+    assert_eq!(store.check().await, Ok(vec![]));
+    server.run::<()>("CONFIG SET maxmemory-policy allkeys-lru").await;
+    let warnings = store.check().await.unwrap();
+    assert!(warnings.len() == 1 && warnings[0].contains("allkeys-lru"), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn scripts_that_were_flushed_are_loaded_again() {
+    if !installed() {
+        return;
+    }
+    let cluster = RedisCluster::start().await;
+    let single = RedisServer::start(free_port(), &[]).await;
+    let stores = [store(cluster.urls(), true), store(vec![single.url()], false)];
+    for offset in 0..3 {
+        for server in cluster.nodes.iter().chain([&single]) {
+            server.run::<()>("SCRIPT FLUSH").await;
+        }
+        let values = values(Version::of(1, offset));
+        for store in &stores {
+            store.put_many(values.clone()).await.unwrap();
+            assert_holds(store, &values).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_primary_that_lost_its_data_is_noticed_by_the_marker() {
+    if !installed() {
+        return;
+    }
+    let cluster = RedisCluster::start().await;
+    let (writer, reader) = (store(cluster.urls(), true), store(cluster.urls(), true));
+    let marker = value(Version::of(1, 1), b"marker");
+    let keys = ["m:1:shopper:0".to_owned()];
+    for node in &cluster.nodes {
+        writer.put_marker(&keys[0], marker.clone()).await.unwrap();
+        assert_eq!(reader.get_markers(&keys).await, Ok(vec![Some(marker.clone())]));
+        node.run::<()>("FLUSHALL").await;
+        assert_eq!(reader.get_markers(&keys).await, Ok(vec![None]), "{} was flushed", node.port);
+    }
+}
+
+#[tokio::test]
+async fn values_are_found_and_guarded_while_their_slot_moves() {
+    if !installed() {
+        return;
+    }
+    let cluster = RedisCluster::start().await;
+    let store = store(cluster.urls(), true);
+    let (first, second) = (values(Version::of(1, 1)), values(Version::of(1, 2)));
+    store.put_many(first.clone()).await.unwrap();
+
+    // The slot of `foo` goes from the node that has it to the next one.
+    let slot: u64 = cluster.nodes[0].run("CLUSTER KEYSLOT foo").await;
+    let from = usize::try_from(slot / 5461).unwrap();
+    let to = (from + 1) % 3;
+    let (from_id, to_id) = (cluster.id(from).await, cluster.id(to).await);
+    let foo = [
+        ("foo".to_owned(), value(Version::of(1, 1), b"foo")),
+        ("{foo}2".to_owned(), value(Version::of(1, 1), b"2")),
+    ];
+    store.put_many(foo.to_vec()).await.unwrap();
+    cluster.nodes[to].run::<()>(&format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}")).await;
+    cluster.nodes[from].run::<()>(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}")).await;
+    // One of its two keys is already there: the other answers from here, and what is new is asked for there.
+    let target = cluster.nodes[to].port;
+    cluster.nodes[from].run::<()>(&format!("MIGRATE 127.0.0.1 {target} foo 0 5000")).await;
+    assert_holds(&store, &first).await;
+    assert_holds(&store, &foo).await;
+    assert_eq!(store.get_many(&["{foo}3".to_owned()]).await, Ok(vec![None]));
+    let moved = foo.clone().map(|(key, _)| (key, value(Version::of(1, 2), b"moved")));
+    store.put_many([second.clone(), moved.to_vec()].concat()).await.unwrap();
+    store.put_many([first.clone(), foo.to_vec()].concat()).await.unwrap();
+    assert_holds(&store, &second).await;
+    assert_holds(&store, &moved).await;
+
+    cluster.nodes[from].run::<()>(&format!("MIGRATE 127.0.0.1 {target} {{foo}}2 0 5000")).await;
+    for node in [to, from, 3 - from - to] {
+        cluster.nodes[node].run::<()>(&format!("CLUSTER SETSLOT {slot} NODE {to_id}")).await;
+    }
+    assert_holds(&store, &second).await;
+    assert_holds(&store, &moved).await;
+    store.put_many(foo.to_vec()).await.unwrap();
+    assert_holds(&store, &moved).await;
+    let marker = value(Version::of(1, 1), b"marker");
+    store.put_marker("m", marker.clone()).await.unwrap();
+    assert_eq!(store.get_markers(&["m".to_owned()]).await, Ok(vec![Some(marker)]));
+}
+
+#[tokio::test]
+async fn a_replica_that_was_promoted_takes_over() {
+    if !installed() {
+        return;
+    }
+    let mut cluster = RedisCluster::start().await;
+    cluster.add_replica().await;
+    let store = store(cluster.urls(), true);
+    let (first, second) = (values(Version::of(1, 1)), values(Version::of(1, 2)));
+    store.put_many(second.clone()).await.unwrap();
+    let _: u64 = cluster.nodes[0].run("WAIT 1 10000").await;
+    // The old primary dies with the promotion, so nothing can be asked of it any more.
+    let old = cluster.nodes.remove(0);
+    cluster.nodes[2].run::<()>("CLUSTER FAILOVER TAKEOVER").await;
+    drop(old);
+    eventually("values are written", async || store.put_many(first.clone()).await.is_ok()).await;
+    assert_holds(&store, &second).await;
+}
