@@ -19,6 +19,7 @@ mod writer;
 pub use database::open_database;
 pub use fjall::Database;
 
+use crate::in_flight::InFlight;
 use crate::{
     EventLog, GroupMember, GroupOptions, LogError, Producer, ProducerMode, Record, RecordStream, TopicInfo,
     TopicPartition, TopicSpec,
@@ -26,7 +27,7 @@ use crate::{
 use async_trait::async_trait;
 use fjall::{Keyspace, KeyspaceCreateOptions};
 use partition::{Partition, lock, unreadable};
-use queue::{InFlight, Queue};
+use queue::Queue;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

@@ -4,6 +4,7 @@
 //! process. One contract suite runs against both. This is the only crate that knows rdkafka.
 
 pub mod embedded;
+mod in_flight;
 pub mod kafka;
 mod port;
 pub mod scripted;

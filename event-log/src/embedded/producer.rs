@@ -1,7 +1,8 @@
 //! Appending through the writer's queue.
 
 use super::Shared;
-use super::queue::{InFlight, Pending, Waiter};
+use super::queue::{Pending, Waiter};
+use crate::in_flight::InFlight;
 use crate::{Append, AppendError, NewRecord, Producer, ProducerMode};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -40,8 +41,6 @@ impl Producer for EmbeddedProducer {
     }
 
     async fn drain(&self, deadline_ms: u64) -> usize {
-        let _ =
-            tokio::time::timeout(Duration::from_millis(deadline_ms), self.in_flight.wait_for_none()).await;
-        self.in_flight.count()
+        self.in_flight.drain(deadline_ms).await
     }
 }

@@ -2,13 +2,13 @@
 
 use super::partition::{Partition, lock};
 use crate::AppendError;
+use crate::in_flight::InFlight;
 use bytes::Bytes;
 use schemas::Position;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 /// Records waiting for the writer at most; beyond it, producers are told that the queue is full.
 const QUEUED_RECORDS: usize = 1 << 16;
@@ -27,39 +27,6 @@ pub(super) struct Pending {
 impl Pending {
     pub(super) fn size(&self) -> usize {
         self.key.len() + self.value.len()
-    }
-}
-
-/// A producer's records that have no outcome yet.
-#[derive(Debug, Default)]
-pub(super) struct InFlight {
-    records: AtomicUsize,
-    none_left: Notify,
-}
-
-impl InFlight {
-    fn add(&self) {
-        self.records.fetch_add(1, Ordering::AcqRel);
-    }
-
-    fn done(&self) {
-        if self.records.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.none_left.notify_waiters();
-        }
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.records.load(Ordering::Acquire)
-    }
-
-    pub(super) async fn wait_for_none(&self) {
-        loop {
-            let none_left = self.none_left.notified();
-            if self.count() == 0 {
-                return;
-            }
-            none_left.await;
-        }
     }
 }
 

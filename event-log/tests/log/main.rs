@@ -2,6 +2,7 @@
 
 mod contract;
 mod embedded;
+mod kafka;
 mod scripted;
 mod subject;
 

@@ -24,7 +24,7 @@ impl Subject {
         Self {
             log,
             prefix: format!("t{:016x}-", RandomState::new().build_hasher().finish()),
-            directory: None,
+            _directory: None,
         }
     }
 

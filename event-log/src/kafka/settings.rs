@@ -1,0 +1,168 @@
+//! Client configurations: what the promises need is fixed, the rest can be set.
+
+use crate::{GroupOptions, LogError, ProducerMode};
+use rdkafka::ClientConfig;
+use std::collections::BTreeMap;
+
+/// How to reach a Kafka cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaSettings {
+    /// `host:port` of some brokers, separated by commas.
+    pub brokers: String,
+    /// What this process is called in the brokers' logs and quotas.
+    pub client_id: String,
+    /// Further librdkafka properties (TLS, SASL, buffer sizes, …). Those that the promises need are refused.
+    pub properties: BTreeMap<String, String>,
+    /// Copies of each partition of topics that are created here; -1 = as the broker is configured.
+    pub replication_factor: i32,
+}
+
+/// Properties that would break a promise, with their aliases.
+const FIXED: [&str; 20] = [
+    "acks",
+    "auto.commit.enable",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "client.id",
+    "delivery.timeout.ms",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.gapless.guarantee",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "group.id",
+    "group.instance.id",
+    "group.protocol",
+    "message.timeout.ms",
+    "metadata.broker.list",
+    "partition.assignment.strategy",
+    "partitioner",
+    "request.required.acks",
+    "session.timeout.ms",
+];
+
+/// Records that wait for the brokers at most, per producer.
+const PRODUCER_QUEUE_RECORDS: &str = "100000";
+/// The same in KiB.
+const PRODUCER_QUEUE_KBYTES: &str = "65536";
+
+impl KafkaSettings {
+    pub(super) fn check(&self) -> Result<(), LogError> {
+        match self.properties.keys().find(|key| FIXED.contains(&key.as_str())) {
+            None => Ok(()),
+            Some(key) => Err(LogError::Unusable(format!(
+                "the Kafka property {key} cannot be set: it is chosen by ShopSmart"
+            ))),
+        }
+    }
+
+    pub(super) fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("socket.nagle.disable", "true");
+        config.set("socket.keepalive.enable", "true");
+        config.set("reconnect.backoff.max.ms", "2000");
+        for (key, value) in &self.properties {
+            config.set(key, value);
+        }
+        config.set("bootstrap.servers", &self.brokers);
+        config.set("client.id", &self.client_id);
+        config
+    }
+
+    pub(super) fn producer(&self, mode: ProducerMode) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("compression.type", "lz4");
+        config.set("queue.buffering.max.messages", PRODUCER_QUEUE_RECORDS);
+        config.set("queue.buffering.max.kbytes", PRODUCER_QUEUE_KBYTES);
+        extend(&mut config, &self.client());
+        config.set("acks", "all");
+        config.set("enable.idempotence", "true");
+        config.set("partitioner", "murmur2_random");
+        match mode {
+            ProducerMode::Bounded { ack_timeout_ms, linger_ms } => {
+                config.set("message.timeout.ms", ack_timeout_ms.max(1).to_string());
+                config.set("linger.ms", linger_ms.to_string());
+            }
+            ProducerMode::Gapless => {
+                config.set("enable.gapless.guarantee", "true");
+                config.set("message.timeout.ms", "0");
+                config.set("linger.ms", "2");
+            }
+        }
+        config
+    }
+
+    /// A consumer that reads what it is told to, outside of any group.
+    pub(super) fn reader(&self) -> ClientConfig {
+        let mut config = self.consumer();
+        // Without a group id the client would not deliver records; it is never joined.
+        config.set("group.id", format!("{}-reader", self.client_id));
+        config
+    }
+
+    /// A consumer that only holds a place in a group: it reads nothing.
+    pub(super) fn member(&self, options: &GroupOptions) -> ClientConfig {
+        let mut config = self.consumer();
+        config.set("group.id", &options.group_id);
+        config.set("session.timeout.ms", options.session_timeout_ms.to_string());
+        config.set("heartbeat.interval.ms", (options.session_timeout_ms / 4).clamp(100, 3000).to_string());
+        config.set("partition.assignment.strategy", "range");
+        // How long the group waits for a member to finish its work when partitions move.
+        config.set("max.poll.interval.ms", options.session_timeout_ms.max(60_000).to_string());
+        if let Some(instance) = &options.instance_id {
+            config.set("group.instance.id", instance);
+        }
+        config
+    }
+
+    fn consumer(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("fetch.wait.max.ms", "100"); // an idle broker answers at least this often; data does not wait for it
+        config.set("fetch.min.bytes", "1");
+        config.set("fetch.message.max.bytes", "524288");
+        config.set("queued.min.messages", "10000");
+        config.set("queued.max.messages.kbytes", "16384");
+        config.set("fetch.queue.backoff.ms", "5");
+        config.set("fetch.error.backoff.ms", "100");
+        extend(&mut config, &self.client());
+        config.set("enable.auto.commit", "false");
+        config.set("enable.auto.offset.store", "false");
+        config.set("auto.offset.reset", "error");
+        config
+    }
+}
+
+fn extend(config: &mut ClientConfig, with: &ClientConfig) {
+    for (key, value) in with.config_map() {
+        config.set(key, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(key: &str) -> KafkaSettings {
+        KafkaSettings {
+            brokers: "127.0.0.1:9092".to_owned(),
+            client_id: "test".to_owned(),
+            properties: BTreeMap::from([(key.to_owned(), "1".to_owned())]),
+            replication_factor: -1,
+        }
+    }
+
+    #[test]
+    fn a_property_that_breaks_a_promise_is_refused_by_name() {
+        let error = settings("acks").check().expect_err("acks is fixed");
+        assert!(error.to_string().contains("acks"));
+        assert_eq!(settings("socket.timeout.ms").check(), Ok(()));
+    }
+
+    #[test]
+    fn own_properties_win_over_defaults_in_every_client() {
+        let settings = settings("fetch.wait.max.ms");
+        assert_eq!(settings.reader().get("fetch.wait.max.ms"), Some("1"));
+        let mode = ProducerMode::Gapless;
+        assert_eq!(settings.producer(mode).get("message.timeout.ms"), Some("0"));
+    }
+}
