@@ -1,0 +1,80 @@
+//! The HTTP side: who may call, what they sent, and what they are told.
+
+mod answers;
+mod app;
+mod batch;
+mod body;
+mod call;
+mod cors;
+mod docs;
+mod events;
+mod items;
+mod products;
+mod users;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::{options, post};
+use event_log::Producer;
+use schemas::names::Topics;
+use service_runtime::SharedClock;
+use service_runtime::keys::Keys;
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use self::app::App;
+use crate::config::IngestConfig;
+
+pub use self::docs::{docs, openapi};
+
+/// What the router needs of the rest of the process.
+pub struct IngestDeps {
+    /// The section `[ingest]`, validated.
+    pub config: IngestConfig,
+    /// Appends to the log; made with `ProducerMode::Bounded` of the configuration's times.
+    pub producer: Arc<dyn Producer>,
+    /// Tells when events were received.
+    pub clock: SharedClock,
+    /// Who may call.
+    pub keys: Keys,
+    /// Where records go.
+    pub topics: Topics,
+    /// How long a request may take in all; longer than the log may take to acknowledge.
+    pub request_timeout: Duration,
+    /// Cancelled when the producer is of no more use: the process should end and be started again.
+    pub producer_dead: CancellationToken,
+}
+
+/// Every address of the service, without health, metrics and documentation: those belong to the process. After merging,
+/// add `service_runtime::http::with_fallbacks`.
+pub fn router(deps: IngestDeps) -> Router {
+    let cors = cors::layer(&deps.config.cors_origins);
+    let request_timeout = deps.request_timeout;
+    let mut events: Router<App> = Router::from(event_routes()).route("/events/", post(events::post_event));
+    if let Some(cors) = cors {
+        // A preflight needs a route of its own: the process's fallback for other methods would come before the layer.
+        for path in ["/events", "/events/", "/events/batch"] {
+            events = events.route(path, options(|| async { StatusCode::NO_CONTENT }));
+        }
+        events = events.layer(cors);
+    }
+    let router = events.merge(Router::from(admin_routes())).with_state(App::new(deps));
+    service_runtime::http::instrument(router, "ingest", request_timeout)
+}
+
+/// What pages may call.
+fn event_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(events::post_event)).routes(routes!(events::post_events))
+}
+
+/// What the shop's own systems call.
+fn admin_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(products::post_products))
+        .routes(routes!(products::put_product, products::delete_product))
+        .routes(routes!(users::delete_user))
+}

@@ -1,0 +1,83 @@
+//! What a request's head says: who calls, from where, and whether it is an import.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use service_runtime::Problem;
+use service_runtime::keys::{Authorized, Caller, Denied, RequiredScope, Scope};
+
+use super::answers;
+use super::app::App;
+use crate::admission::{Code, Rejection};
+use crate::limits::{Allowance, Exceeded};
+
+pub(super) const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+pub(super) const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+pub(super) const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// A request by someone who has the scope `R`.
+pub(super) struct Call<R> {
+    pub(super) import: bool,
+    caller: Caller,
+    address: IpAddr,
+    scope: std::marker::PhantomData<R>,
+}
+
+impl<R: RequiredScope> FromRequestParts<App> for Call<R> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let caller = Authorized::<R>::from_request_parts(parts, app).await?.caller;
+        let import = import(&parts.headers).map_err(answers::refused)?;
+        if import && !caller.is_admin() {
+            return Err(Denied::Forbidden(Scope::Admin).into());
+        }
+        // Absent only where a test drives the router without a connection.
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let address = address.map_or(Ipv4Addr::UNSPECIFIED.into(), |info| info.0.ip());
+        Ok(Self { import, caller, address, scope: std::marker::PhantomData })
+    }
+}
+
+impl<R> Call<R> {
+    /// Takes `events` from what the caller may send; the headers tell what is left. Imports are not limited.
+    pub(super) fn take(&self, app: &App, events: usize) -> Result<HeaderMap, Problem> {
+        let Some(limit) = app.caller_limit.as_ref().filter(|_| !self.import) else {
+            return Ok(HeaderMap::new());
+        };
+        let taken = match self.caller.name() {
+            Some(name) => limit.take(name, events),
+            None => limit.take(self.address, events),
+        };
+        taken.map(headers).map_err(|exceeded| rate_limited("rate_limited", exceeded))
+    }
+}
+
+/// The caller, or one user, sent too much.
+pub(super) fn rate_limited(code: &'static str, exceeded: Exceeded) -> Problem {
+    let detail = format!("more than {} events per minute", exceeded.per_minute);
+    let reset = exceeded.retry_after.as_secs() + 1;
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail)
+        .header(X_RATELIMIT_LIMIT, HeaderValue::from(exceeded.per_minute))
+        .header(X_RATELIMIT_REMAINING, HeaderValue::from(0))
+        .header(X_RATELIMIT_RESET, HeaderValue::from(reset))
+        .retry_after(exceeded.retry_after)
+}
+
+fn headers(allowance: Allowance) -> HeaderMap {
+    HeaderMap::from_iter([
+        (X_RATELIMIT_LIMIT, HeaderValue::from(allowance.per_minute)),
+        (X_RATELIMIT_REMAINING, HeaderValue::from(allowance.remaining)),
+    ])
+}
+
+fn import(headers: &HeaderMap) -> Result<bool, Rejection> {
+    let Some(value) = headers.get("x-import") else { return Ok(false) };
+    match value.to_str().unwrap_or_default().trim() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(Rejection::new(Code::InvalidImportHeader, "`X-Import` is neither `true` nor `false`")),
+    }
+}

@@ -1,0 +1,67 @@
+//! `DELETE /users/{id}`: forgetting a user.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use prost::Message;
+use schemas::proto::{EventRecord, ForgetUser, event_record};
+use schemas::user::{User, UserKey};
+use serde::Deserialize;
+use service_runtime::Problem;
+use service_runtime::http::ProblemBody;
+use service_runtime::keys::Admin;
+
+use super::answers::{self, UserForgotten};
+use super::app::App;
+use super::call::Call;
+use crate::admission::{self, Code};
+
+#[derive(Deserialize)]
+pub(super) struct Which {
+    #[serde(default)]
+    anonymous: bool,
+}
+
+/// Forget a user.
+///
+/// A record in the log orders to forget what is known of the user so far; the answer's position is the receipt. Events that
+/// come later start a new history.
+#[utoipa::path(
+    delete, path = "/users/{id}", tag = "users", operation_id = "deleteUser",
+    params(
+        ("id" = String, Path, description = "The user's id"),
+        ("anonymous" = Option<bool>, Query, description = "Whether it is an `anonymous_id`"),
+    ),
+    responses(
+        (status = 202, description = "The log holds the order", body = UserForgotten),
+        (status = "4XX", description = "Refused; `code` says why. Only 429 is worth sending again", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The log did not acknowledge; send the same again after `Retry-After` seconds", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []), ("api_key" = [])),
+)]
+pub(super) async fn delete_user(
+    State(app): State<App>,
+    call: Call<Admin>,
+    Path(user_id): Path<String>,
+    which: Result<Query<Which>, axum::extract::rejection::QueryRejection>,
+) -> Result<(StatusCode, HeaderMap, Json<UserForgotten>), Problem> {
+    let limits = call.take(&app, 1)?;
+    let Query(Which { anonymous }) = which.map_err(|_| {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid_query", "`anonymous` is neither `true` nor `false`")
+    })?;
+    let user_id = admission::path_id(user_id, Code::InvalidUserId, "user_id").map_err(answers::refused)?;
+    let user = if anonymous { User::Anonymous(&user_id) } else { User::Known(&user_id) };
+    let key = Bytes::copy_from_slice(UserKey::of(user).as_str().as_bytes());
+    let received_at_ms = app.clock.now_ms();
+    let record = event_record::Record::ForgetUser(ForgetUser { received_at_ms });
+    let value = EventRecord { record: Some(record) }.encode_to_vec().into();
+
+    let unpublished = |reason| answers::unpublished(&reason);
+    let handed = app.publisher.hand_over(&app.events, key, value).map_err(unpublished)?;
+    let position = app.publisher.acknowledged(handed, app.publisher.deadline()).await.map_err(unpublished)?;
+    let received_at = answers::rfc_3339(received_at_ms);
+    let answer =
+        UserForgotten { status: answers::ACCEPTED, user_id, received_at, position: position.to_string() };
+    Ok((StatusCode::ACCEPTED, limits, Json(answer)))
+}

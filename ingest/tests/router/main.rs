@@ -1,0 +1,10 @@
+//! The real router, on a log that does what it is told.
+
+mod access;
+mod batches;
+mod bodies;
+mod catalog;
+mod events;
+mod openapi;
+mod pressure;
+mod support;
