@@ -1,1 +1,9 @@
-//! (to come)
+//! The `shopsmart` program, as a library, so that tests call what people run.
+
+pub mod cli;
+pub mod client;
+pub mod dev;
+pub mod rebuild;
+pub mod replay;
+pub mod state;
+pub mod target;

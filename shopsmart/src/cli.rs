@@ -1,0 +1,75 @@
+//! What people type: the commands, their options, and the exit codes.
+
+mod dev;
+mod interrupt;
+mod replay;
+mod target;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{rebuild, state};
+
+/// Real-time recommendations for shops
+#[derive(Debug, Parser)]
+#[command(name = "shopsmart", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything in this process on a folder, with nothing to install
+    ///
+    /// Ingest, stream processor and serving on one port, with an embedded log and store. What was acknowledged
+    /// survives a crash: started again on the same folder, it goes on where it was.
+    Dev(dev::DevArgs),
+    /// Send an event file to a running server
+    ///
+    /// The file is CSV, plain or gzip, with the columns timestamp_ms, user_id, item_id, event_type and category_id
+    /// (empty where unknown), sorted by time. It is sent as an import: old events are welcome, and where the server
+    /// has keys, an admin key is needed. Each user's events arrive in the file's order. Event ids are made of row and
+    /// content, so replaying a file twice counts nothing twice. A replay that was interrupted, or whose server was
+    /// away for too long, goes on where it was when the same command is given again.
+    ///
+    /// Exit code: 0 = every row was taken, 2 = some rows were rejected, 1 = it could not be done,
+    /// 130 = interrupted.
+    Replay(replay::ReplayArgs),
+    /// Fill Redis from the state store
+    ///
+    /// The processor does this by itself when Redis has lost its data; this is for doing it at once.
+    Rebuild(target::TargetArgs),
+    /// Prove the state that the processor has built
+    #[command(subcommand)]
+    State(StateCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum StateCommand {
+    /// Print a hash of histories, windows, counts and outcomes
+    ///
+    /// Two runs over the same events, with equal partition counts, have the same digest, whatever crashes and
+    /// duplicates happened on the way. Prints `exact=<hash> users=<n> products=<n>`.
+    Digest(target::TargetArgs),
+    /// Fold the log again from its start and compare with the stored state, byte for byte
+    ///
+    /// Exit code: 0 = equal, 1 = different (it says where), 3 = cannot be proven: the log's start is gone.
+    Verify(target::TargetArgs),
+}
+
+/// Does what was asked for.
+///
+/// # Errors
+/// Whatever kept the command from being done; exit code 1.
+pub async fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Dev(args) => dev::run(args).await,
+        Command::Replay(args) => replay::run(args).await,
+        Command::Rebuild(args) => rebuild::run(&args.into()).await.map(|()| ExitCode::SUCCESS),
+        Command::State(StateCommand::Digest(args)) => state::digest(&args.into()).await,
+        Command::State(StateCommand::Verify(args)) => state::verify(&args.into()).await,
+    }
+}
