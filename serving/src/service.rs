@@ -55,7 +55,7 @@ impl Serving {
 
     /// Reads the snapshots once, so that the first requests do not have to.
     pub async fn warm_up(&self) {
-        self.app.engine.snapshots.reload_lists().await;
+        self.app.engine.snapshots.reload().await;
     }
 
     /// Reads the snapshots again and again until `token` is cancelled. Answers are right without it, but wait for lists that

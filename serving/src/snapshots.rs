@@ -66,7 +66,13 @@ impl Snapshots {
     }
 
     /// Reads once what [`Snapshots::keep_fresh`] reads again and again.
-    pub(crate) async fn reload_lists(&self) {
+    pub(crate) async fn reload(&self) {
+        self.layout.reload(self.load_layout()).await;
+        self.markers.reload(self.load_markers()).await;
+        self.reload_lists().await;
+    }
+
+    async fn reload_lists(&self) {
         self.layout.reload(self.load_layout()).await;
         self.trending.global().reload(self.load_trending(None)).await;
         self.repeats.reload(self.load_repeats()).await;

@@ -25,6 +25,8 @@ struct Current<T> {
 pub(crate) struct Held<T> {
     pub(crate) value: Arc<T>,
     pub(crate) age: Duration,
+    /// Whether the last try to load a newer one failed.
+    pub(crate) failed: bool,
 }
 
 impl<T> Default for Cached<T> {
@@ -38,7 +40,7 @@ impl<T> Cached<T> {
     pub(crate) fn peek(&self) -> Option<Held<T>> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         let (at, value) = current.held.as_ref()?;
-        Some(Held { value: Arc::clone(value), age: at.elapsed() })
+        Some(Held { value: Arc::clone(value), age: at.elapsed(), failed: current.failed.is_some() })
     }
 
     /// A value of at most `max_age` where `load` can give one, else the last good one.
@@ -103,7 +105,8 @@ mod tests {
     async fn a_failed_load_keeps_the_last_good_value_and_is_not_repeated_at_once() {
         let cached = Cached::default();
         cached.reload(async { Some(1) }).await;
-        assert_eq!(*cached.within(Duration::ZERO, async { None }).await.unwrap().value, 1);
+        let held = cached.within(Duration::ZERO, async { None }).await.unwrap();
+        assert_eq!((*held.value, held.failed), (1, true));
         let again = cached.within(Duration::ZERO, async { unreachable!("it failed just now") });
         assert_eq!(*again.await.unwrap().value, 1);
     }

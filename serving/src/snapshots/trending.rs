@@ -1,3 +1,4 @@
+use super::cached::Held;
 use super::{Cached, Snapshots};
 use crate::degraded::Degraded;
 use crate::metrics;
@@ -116,7 +117,7 @@ impl Snapshots {
         if stale {
             self.trending.queue(name, category);
         }
-        Some(Read { degraded: held.value.degraded, value: held.value })
+        Some(read(held))
     }
 
     pub(super) async fn reload_category(&self, name: &str) {
@@ -131,13 +132,8 @@ impl Snapshots {
         category: Option<&str>,
     ) -> Read<Arc<TrendingLists>> {
         match lists.within(self.max_age, self.load_trending(category)).await {
-            Some(held) if held.age <= self.max_age => {
-                Read { degraded: held.value.degraded, value: held.value }
-            }
-            last_good => Read {
-                value: last_good.map(|held| held.value).unwrap_or_default(),
-                degraded: Some(Degraded::StoresUnavailable),
-            },
+            Some(held) => read(held),
+            None => Read { value: Arc::default(), degraded: Some(Degraded::StoresUnavailable) },
         }
     }
 
@@ -171,4 +167,10 @@ impl Snapshots {
         }
         Some(lists)
     }
+}
+
+/// Lists that could not be read again are the last good ones, however young.
+fn read(held: Held<TrendingLists>) -> Read<Arc<TrendingLists>> {
+    let degraded = if held.failed { Some(Degraded::StoresUnavailable) } else { held.value.degraded };
+    Read { value: held.value, degraded }
 }

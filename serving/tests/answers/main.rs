@@ -1,0 +1,13 @@
+//! Promises of the answers, through the real router on an in-memory serving store.
+
+mod bad_input;
+mod cart;
+mod fallback;
+mod faulty;
+mod freshness;
+mod openapi;
+mod position;
+mod round_trips;
+mod shop;
+
+mod tiers;
