@@ -27,6 +27,8 @@ pub(super) struct Readers {
 impl Readers {
     pub(super) fn new(mut config: ClientConfig) -> Self {
         config.set("enable.partition.eof", "true");
+        // A request for another partition waits until the broker has answered the one before it.
+        config.set("fetch.wait.max.ms", "10");
         Self { config, idle: Mutex::default() }
     }
 

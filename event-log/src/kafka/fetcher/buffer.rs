@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 const BATCH_RECORDS: usize = 500;
 /// Batches that wait for a slow reader at most.
 const STREAM_BATCHES: usize = 4;
-/// Above this the partition is not fetched any more, until it is below a quarter of it.
-const FULL_RECORDS: usize = 4000;
+/// Above this the partition is not fetched any more, until it is below half of it.
+const FULL_RECORDS: usize = 10_000;
 /// The same in bytes of keys and values.
 const FULL_BYTES: usize = 4 << 20;
 
@@ -80,7 +80,7 @@ impl Buffer {
         let count = state.records.len().min(BATCH_RECORDS);
         let batch: RecordBatch = state.records.drain(..count).collect();
         state.bytes -= batch.iter().map(size).sum::<usize>();
-        if state.full && state.records.len() <= FULL_RECORDS / 4 && state.bytes <= FULL_BYTES / 4 {
+        if state.full && state.records.len() <= FULL_RECORDS / 2 && state.bytes <= FULL_BYTES / 2 {
             state.full = false;
             self.fetching.wake();
         }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_buffer_is_full_until_three_quarters_are_read() {
+    async fn a_buffer_is_full_until_half_of_it_is_read() {
         let (buffer, mut stream) = Buffer::with_stream(Arc::default());
         let in_stream = STREAM_BATCHES * BATCH_RECORDS;
         buffer.fill((0..(FULL_RECORDS + in_stream) as u64).map(record));
@@ -147,7 +147,7 @@ mod tests {
         while buffer.is_full() {
             read += stream.next().await.expect("the stream goes on").expect("no error").len();
         }
-        assert!(read >= FULL_RECORDS * 3 / 4, "{read}");
+        assert!(read >= FULL_RECORDS / 2, "{read}");
     }
 
     #[tokio::test]
