@@ -11,5 +11,6 @@ pub mod memory;
 mod packed;
 mod port;
 pub mod redis;
+mod tls;
 
 pub use port::{Row, RowStream, ServingStore, StateStore, StoreError, Table};

@@ -2,6 +2,8 @@ use super::attempts::Attempts;
 use super::statements::Statements;
 use super::{CqlSettings, unavailable};
 use crate::StoreError;
+#[cfg(feature = "tls")]
+use crate::packed::STATE_STORE;
 use ::scylla::client::execution_profile::ExecutionProfile;
 use ::scylla::client::session::Session;
 use ::scylla::client::session_builder::SessionBuilder;
@@ -25,7 +27,7 @@ impl Sessions {
     /// The session, whether or not there are tables yet.
     pub(super) async fn session(&self, settings: &CqlSettings) -> Result<&Session, StoreError> {
         let connected = self.session.get_or_try_init(|| async {
-            builder(settings).build().await.map_err(|error| unavailable("connect", &error))
+            builder(settings)?.build().await.map_err(|error| unavailable("connect", &error))
         });
         Attempts::within(settings.timeout()).once("connect", connected).await
     }
@@ -38,7 +40,7 @@ impl Sessions {
     }
 }
 
-fn builder(settings: &CqlSettings) -> SessionBuilder {
+fn builder(settings: &CqlSettings) -> Result<SessionBuilder, StoreError> {
     let mut nodes = DefaultPolicy::builder();
     if let Some(datacenter) = &settings.local_datacenter {
         nodes = nodes.prefer_datacenter(datacenter.clone());
@@ -58,5 +60,9 @@ fn builder(settings: &CqlSettings) -> SessionBuilder {
     if let Some(username) = &settings.username {
         builder = builder.user(username, settings.password.as_deref().unwrap_or_default());
     }
-    builder
+    #[cfg(feature = "tls")]
+    if settings.tls {
+        builder = builder.tls_context(Some(crate::tls::client(STATE_STORE, settings.ca_file.as_deref())?));
+    }
+    Ok(builder)
 }

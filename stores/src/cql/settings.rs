@@ -1,7 +1,9 @@
 use super::unusable;
 use crate::StoreError;
+use crate::packed::STATE_STORE;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where Scylla or Cassandra is, how its keyspace is made, and how it is asked.
@@ -21,6 +23,10 @@ pub struct CqlSettings {
     pub username: Option<String>,
     /// Password of `username`.
     pub password: Option<String>,
+    /// Whether connections are encrypted (the crate feature `tls`). Certificates must name the nodes' addresses.
+    pub tls: bool,
+    /// PEM file with the certificate authorities; the system's when absent.
+    pub ca_file: Option<PathBuf>,
     /// How long one statement may take, its repetitions included, in ms.
     pub timeout_ms: u64,
     /// Statements in flight at the same time.
@@ -37,6 +43,8 @@ impl Default for CqlSettings {
             local_datacenter: None,
             username: None,
             password: None,
+            tls: false,
+            ca_file: None,
             timeout_ms: 5_000,
             concurrency: 256,
         }
@@ -74,6 +82,7 @@ impl CqlSettings {
         if self.contact_points.is_empty() {
             return Err(unusable("no contact point is given".to_owned()));
         }
+        crate::tls::require(STATE_STORE, self.tls)?;
         if self.concurrency == 0 || self.timeout_ms == 0 {
             return Err(unusable("concurrency and timeout_ms must be above 0".to_owned()));
         }

@@ -3,7 +3,7 @@ use super::topology::{Primary, Topology};
 use super::{RedisSettings, unusable};
 use crate::StoreError;
 use crate::packed::version;
-use ::redis::cluster::{ClusterClient, ClusterConfig};
+use ::redis::cluster::ClusterConfig;
 use ::redis::cluster_async::ClusterConnection;
 use ::redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use ::redis::{Cmd, ErrorKind, Pipeline, RedisResult, Value, cmd};
@@ -42,8 +42,8 @@ struct View {
 impl Cluster {
     pub(super) fn new(settings: &RedisSettings) -> Result<Self, StoreError> {
         let limit = settings.longest_timeout();
-        let client = ClusterClient::builder(settings.servers()?)
-            .tcp_settings(RedisSettings::tcp())
+        let client = settings
+            .cluster_client()?
             .retries(RETRIES)
             .min_retry_wait(1)
             .max_retry_wait(RETRY_PAUSE_MS)

@@ -1,9 +1,11 @@
 use super::unusable;
 use crate::StoreError;
 use crate::packed::SERVING_STORE;
+use ::redis::cluster::{ClusterClient, ClusterClientBuilder};
 use ::redis::io::tcp::TcpSettings;
-use ::redis::{ConnectionInfo, IntoConnectionInfo};
+use ::redis::{Client, ConnectionInfo, IntoConnectionInfo};
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where Redis is and how long to wait for it.
@@ -18,6 +20,8 @@ pub struct RedisSettings {
     pub username: Option<String>,
     /// Password; replaces the one in the URLs.
     pub password: Option<String>,
+    /// PEM file with the certificate authorities for `rediss://`; the system's when absent.
+    pub ca_file: Option<PathBuf>,
     /// How long a read may take, in ms: after it serving falls back, so it is short.
     pub timeout_ms: u64,
     /// How long one pipeline of writes may take, in ms: nobody waits for it, so it is longer.
@@ -31,6 +35,7 @@ impl Default for RedisSettings {
             cluster: false,
             username: None,
             password: None,
+            ca_file: None,
             timeout_ms: 250,
             write_timeout_ms: 2_000,
         }
@@ -68,7 +73,8 @@ impl RedisSettings {
     }
 
     /// Every server as the client wants to have it.
-    pub(super) fn servers(&self) -> Result<Vec<ConnectionInfo>, StoreError> {
+    fn servers(&self) -> Result<Vec<ConnectionInfo>, StoreError> {
+        crate::tls::require(SERVING_STORE, self.ca_file.is_some())?;
         let problem = match (self.urls.len(), self.cluster) {
             (0, _) => "no address is given",
             (2.., false) => "several addresses are only possible with a cluster",
@@ -89,7 +95,33 @@ impl RedisSettings {
         Ok(info.set_redis_settings(redis).set_tcp_settings(Self::tcp()))
     }
 
-    pub(super) fn tcp() -> TcpSettings {
+    /// The client for a single server.
+    pub(super) fn client(&self) -> Result<Client, StoreError> {
+        let server = self.servers()?.remove(0);
+        #[cfg(feature = "tls")]
+        if let Some(certificates) = self.certificates()? {
+            return Client::build_with_tls(server, certificates).map_err(|error| unusable(&error));
+        }
+        Client::open(server).map_err(|error| unusable(&error))
+    }
+
+    /// The builder of the client for a cluster.
+    pub(super) fn cluster_client(&self) -> Result<ClusterClientBuilder, StoreError> {
+        let builder = ClusterClient::builder(self.servers()?).tcp_settings(Self::tcp());
+        #[cfg(feature = "tls")]
+        if let Some(certificates) = self.certificates()? {
+            return Ok(builder.certs(certificates));
+        }
+        Ok(builder)
+    }
+
+    #[cfg(feature = "tls")]
+    fn certificates(&self) -> Result<Option<::redis::TlsCertificates>, StoreError> {
+        let file = self.ca_file.as_deref().map(|file| crate::tls::authorities(SERVING_STORE, file));
+        Ok(file.transpose()?.map(|pem| ::redis::TlsCertificates { client_tls: None, root_cert: Some(pem) }))
+    }
+
+    fn tcp() -> TcpSettings {
         // Small commands must not wait for the answer to the ones before.
         let tcp = TcpSettings::default().set_nodelay(true);
         #[cfg(target_os = "linux")]

@@ -2,7 +2,7 @@ use super::commands::{self, Sets};
 use super::{RedisSettings, unusable};
 use crate::StoreError;
 use ::redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
-use ::redis::{Client, RedisResult, cmd};
+use ::redis::{RedisResult, cmd};
 use bytes::Bytes;
 
 /// Requests that wait to be put on the connection; more make their callers wait.
@@ -15,15 +15,13 @@ pub(super) struct Single {
 
 impl Single {
     pub(super) fn new(settings: &RedisSettings) -> Result<Self, StoreError> {
-        let server = settings.servers()?.remove(0);
         let config = ConnectionManagerConfig::new()
             // The next request tries again: none waits behind a backoff longer than it would wait for an answer.
             .set_number_of_retries(0)
             .set_connection_timeout(Some(settings.longest_timeout()))
             .set_response_timeout(Some(settings.longest_timeout()))
             .set_pipeline_buffer_size(QUEUE);
-        let connection = Client::open(server)
-            .and_then(|client| ConnectionManager::new_lazy_with_config(client, config))
+        let connection = ConnectionManager::new_lazy_with_config(settings.client()?, config)
             .map_err(|error| unusable(&error))?;
         Ok(Self { connection })
     }
