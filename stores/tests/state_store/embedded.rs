@@ -28,7 +28,8 @@ async fn rows_survive_reopening() {
         let store = open_in(directory.path());
         store.put_many(table, 1, vec![row.clone()]).await.unwrap();
         drop(store);
-        let stored = open_in(directory.path()).get_many(table, 1, &[row.key.clone()]).await.unwrap();
+        let stored =
+            open_in(directory.path()).get_many(table, 1, std::slice::from_ref(&row.key)).await.unwrap();
         assert_eq!(stored, [Some(row.clone())], "{table:?}");
     }
 }
