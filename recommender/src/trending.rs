@@ -24,7 +24,8 @@ struct Entry {
     counts: [u32; WINDOWS],
     /// Minute as of which the bounds are exact; 0 = never.
     minute: u32,
-    category: u32,
+    /// Numbers of the categories it is in, ascending.
+    categories: Box<[u32]>,
 }
 
 /// Products of one partition with events in an open window.
@@ -76,18 +77,24 @@ fn minute_of(now_ms: i64) -> u32 {
 }
 
 impl TrendingIndex {
-    /// Takes a product's exact sums as of `now_ms`.
-    pub fn update(&mut self, product: Symbol, category: &str, sums: &[WindowSum; WINDOWS], now_ms: i64) {
-        let place = self.place(product, category);
+    /// Takes a product's categories and exact sums as of `now_ms`.
+    pub fn update(
+        &mut self,
+        product: Symbol,
+        categories: &[impl AsRef<str>],
+        sums: &[WindowSum; WINDOWS],
+        now_ms: i64,
+    ) {
+        let place = self.place(product, categories);
         let entry = &mut self.entries[place as usize];
         entry.bounds = sums.map(|sum| narrow(sum.weight));
         entry.counts = sums.map(|sum| narrow(sum.count));
         entry.minute = minute_of(now_ms);
     }
 
-    /// Takes stored bounds of a product whose row was not looked at yet.
-    pub fn restore(&mut self, product: Symbol, category: &str, bounds: Bounds) {
-        let place = self.place(product, category);
+    /// Takes the categories and stored bounds of a product whose row was not looked at yet.
+    pub fn restore(&mut self, product: Symbol, categories: &[impl AsRef<str>], bounds: Bounds) {
+        let place = self.place(product, categories);
         let entry = &mut self.entries[place as usize];
         entry.bounds = bounds;
         entry.minute = 0;
@@ -168,35 +175,48 @@ impl TrendingIndex {
         self.members.iter_mut().for_each(Vec::clear);
         for (place, entry) in self.entries.iter().enumerate() {
             self.places.insert(entry.product, place as u32);
-            self.members[entry.category as usize].push(place as u32);
+            for &category in &entry.categories {
+                self.members[category as usize].push(place as u32);
+            }
         }
     }
 
-    fn place(&mut self, product: Symbol, category: &str) -> u32 {
-        let category = match self.categories.get(category) {
-            Some(&number) => number,
+    fn place(&mut self, product: Symbol, categories: &[impl AsRef<str>]) -> u32 {
+        let mut numbers: Vec<u32> =
+            categories.iter().map(|category| self.number(category.as_ref())).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let place = match self.places.get(&product) {
+            Some(&place) if *self.entries[place as usize].categories == *numbers => return place,
+            Some(&place) => {
+                for &before in &self.entries[place as usize].categories {
+                    self.members[before as usize].retain(|&member| member != place);
+                }
+                place
+            }
             None => {
-                let number = self.members.len() as u32;
-                self.members.push(Vec::new());
-                self.categories.insert(category.to_owned(), number);
-                number
+                let place = self.entries.len() as u32;
+                let (bounds, counts) = ([0; WINDOWS], [0; WINDOWS]);
+                self.entries.push(Entry { product, bounds, counts, minute: 0, categories: Box::default() });
+                self.places.insert(product, place);
+                place
             }
         };
-        if let Some(&place) = self.places.get(&product) {
-            let entry = &mut self.entries[place as usize];
-            if entry.category != category {
-                let before = &mut self.members[entry.category as usize];
-                before.retain(|&member| member != place);
-                entry.category = category;
-                self.members[category as usize].push(place);
-            }
-            return place;
+        for &category in &numbers {
+            self.members[category as usize].push(place);
         }
-        let place = self.entries.len() as u32;
-        self.entries.push(Entry { product, bounds: [0; WINDOWS], counts: [0; WINDOWS], minute: 0, category });
-        self.places.insert(product, place);
-        self.members[category as usize].push(place);
+        self.entries[place as usize].categories = numbers.into();
         place
+    }
+
+    fn number(&mut self, category: &str) -> u32 {
+        if let Some(&number) = self.categories.get(category) {
+            return number;
+        }
+        let number = self.members.len() as u32;
+        self.members.push(Vec::new());
+        self.categories.insert(category.to_owned(), number);
+        number
     }
 }
 
@@ -224,7 +244,7 @@ mod tests {
                 Ranking::Needs(products) => {
                     for product in products {
                         let category = if product.0 % 2 == 0 { "even" } else { "odd" };
-                        index.update(product, category, &sums_of(&rows[product.0 as usize], now), now);
+                        index.update(product, &[category], &sums_of(&rows[product.0 as usize], now), now);
                     }
                 }
             }
@@ -253,7 +273,7 @@ mod tests {
                     let category = if product % 2 == 0 { "even" } else { "odd" };
                     index.restore(
                         Symbol(product as u32),
-                        category,
+                        &[category],
                         coarse_bounds(&sums_of(row, row.newest_ms())),
                     );
                 }
@@ -281,7 +301,7 @@ mod tests {
         let rows = rows();
         let mut index = TrendingIndex::default();
         for (product, row) in rows.iter().enumerate() {
-            index.update(Symbol(product as u32), "even", &sums_of(row, 106 * HOUR_MS), 106 * HOUR_MS);
+            index.update(Symbol(product as u32), &["even"], &sums_of(row, 106 * HOUR_MS), 106 * HOUR_MS);
         }
         let before = settle(&mut index, &rows, Window::Day, None, 106 * HOUR_MS);
         index.compact();

@@ -90,15 +90,26 @@ pub fn fingerprint(event_id: &str) -> u64 {
 }
 
 impl UserRow {
-    /// Applies an event; `None` when its id was seen before, and nothing changed then. The caller sets `version`.
-    pub fn observe(&mut self, event: &Observation) -> Option<Effects> {
-        if event.append_time_ms.saturating_sub(self.last_append_ms) > IDLE_MS {
+    /// Whether an event of this id was applied before, so that this one is a duplicate.
+    pub fn knows(&self, event: &Observation) -> bool {
+        let (front, back) = self.fingerprints.as_slices();
+        !self.is_idle_at(event) && (front.contains(&event.fingerprint) || back.contains(&event.fingerprint))
+    }
+
+    /// Sets the append time of the last event to 0, for comparing rows of two runs.
+    pub fn forget_append_time(&mut self) {
+        self.last_append_ms = 0;
+    }
+
+    fn is_idle_at(&self, event: &Observation) -> bool {
+        event.append_time_ms.saturating_sub(self.last_append_ms) > IDLE_MS
+    }
+
+    /// Applies an event that the row does not know yet (see [`Self::knows`]). The caller sets `version`.
+    pub fn apply(&mut self, event: &Observation) -> Effects {
+        if self.is_idle_at(event) {
             self.history.clear();
             self.fingerprints.clear();
-        }
-        let (front, back) = self.fingerprints.as_slices();
-        if front.contains(&event.fingerprint) || back.contains(&event.fingerprint) {
-            return None;
         }
         if self.fingerprints.len() == FINGERPRINTS {
             self.fingerprints.pop_front();
@@ -115,7 +126,7 @@ impl UserRow {
             kind: event.kind,
             timestamp_ms: event.timestamp_ms,
         });
-        Some(effects)
+        effects
     }
 
     /// Forgets the user: nothing is left but the version, which the caller sets.
@@ -279,18 +290,17 @@ mod tests {
     #[test]
     fn an_event_id_counts_once() {
         let mut row = UserRow::default();
-        assert!(row.observe(&view(1, 0, 7)).is_some());
-        let before = row.clone();
-        assert_eq!(row.observe(&view(2, 1, 7)), None);
-        assert_eq!(row, before);
+        assert!(!row.knows(&view(1, 0, 7)));
+        row.apply(&view(1, 0, 7));
+        assert!(row.knows(&view(2, 1, 7)));
     }
 
     #[test]
     fn pairs_join_products_of_one_session_only() {
         let mut row = UserRow::default();
-        row.observe(&view(1, 0, 1));
-        row.observe(&view(2, 60, 2));
-        let effects = row.observe(&view(3, 70, 3)).unwrap();
+        row.apply(&view(1, 0, 1));
+        row.apply(&view(2, 60, 2));
+        let effects = row.apply(&view(3, 70, 3));
         assert_eq!(effects.pairs, [Pair { earlier: Symbol(2), forward: FORWARD[0], backward: BACKWARD[0] }]);
         assert_eq!((effects.session_length, effects.repeat_distance), (1, None));
     }
@@ -299,28 +309,29 @@ mod tests {
     fn a_product_seen_twice_makes_one_pair_of_both_weights() {
         let mut row = UserRow::default();
         for (i, product) in [1, 2, 1].into_iter().enumerate() {
-            row.observe(&view(product, i as i64, i as u64));
+            row.apply(&view(product, i as i64, i as u64));
         }
-        let effects = row.observe(&view(3, 3, 9)).unwrap();
+        let effects = row.apply(&view(3, 3, 9));
         assert_eq!(effects.pairs[0].forward, FORWARD[0] + FORWARD[2]);
         assert_eq!(effects.pairs.len(), 2);
-        let again = row.observe(&view(2, 4, 10)).unwrap();
+        let again = row.apply(&view(2, 4, 10));
         assert_eq!((again.session_length, again.repeat_distance), (3, Some(2)));
     }
 
     #[test]
     fn one_shopper_cannot_make_a_product_trend() {
         let mut row = UserRow::default();
-        let weights: u32 = (0..100).map(|i| row.observe(&view(1, i / 10, i as u64)).unwrap().weight).sum();
+        let weights: u32 = (0..100).map(|i| row.apply(&view(1, i / 10, i as u64)).weight).sum();
         assert_eq!(weights, CAP_EVENTS as u32);
     }
 
     #[test]
     fn a_user_idle_for_long_starts_anew() {
         let mut row = UserRow::default();
-        row.observe(&view(1, 0, 1));
+        row.apply(&view(1, 0, 1));
         let late = Observation { append_time_ms: START + IDLE_MS + 1, ..view(2, 1, 1) };
-        let effects = row.observe(&late).expect("the id is forgotten too");
+        assert!(!row.knows(&late), "the id is forgotten too");
+        let effects = row.apply(&late);
         assert!(effects.pairs.is_empty());
     }
 
@@ -330,7 +341,7 @@ mod tests {
         let mut row = UserRow { version: Version::of(1, 5), ..UserRow::default() };
         for i in 0..3000i64 {
             let product = names.intern(&(i % 90).to_string());
-            row.observe(&Observation { product, ..view(0, i, i as u64) });
+            row.apply(&Observation { product, ..view(0, i, i as u64) });
         }
         assert_eq!((row.history.len(), row.fingerprints.len()), (HISTORY_EVENTS, FINGERPRINTS));
         let bytes = row.encode(&names);

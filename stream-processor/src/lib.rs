@@ -1,1 +1,33 @@
-//! (to come)
+//! The stream processor: log in, state out.
+//!
+//! Begin with [`topology`]: it reads as one file. The stages themselves ([`shopper`], [`product`]) are pure folds; a
+//! [`partition`] task does the I/O around a fold; [`publish`] makes what serving reads; [`markers`] watch lag and fill a
+//! serving store that lost its data.
+
+pub mod admin;
+mod cache;
+pub mod config;
+mod context;
+mod dead_letter;
+mod layout;
+mod markers;
+mod outcome;
+mod partition;
+mod product;
+mod progress;
+mod publish;
+mod refill;
+mod shopper;
+mod stage;
+pub mod state;
+mod status;
+pub mod topology;
+
+pub use config::ProcessorConfig;
+pub use context::Parts;
+pub use dead_letter::DeadLetter;
+pub use outcome::{DeadReason, OutcomeCounts};
+pub use progress::StageName;
+pub use refill::rebuild;
+pub use status::{PartitionReport, PartitionStatus, Registry};
+pub use topology::{Processor, ProcessorError};

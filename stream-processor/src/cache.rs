@@ -1,0 +1,166 @@
+//! Rows in memory: bounded, and never without those that are not stored yet.
+
+use hashbrown::{Equivalent, HashMap};
+use std::hash::Hash;
+
+/// A row and when it last changed.
+#[derive(Debug)]
+struct Entry<R> {
+    row: R,
+    /// The flush epoch in which the row last changed; [`CLEAN`] when the store holds it as it is.
+    changed: u64,
+}
+
+const CLEAN: u64 = 0;
+
+/// Two generations of rows: what is used moves to the young one; when that is full, the clean rest of the old one goes.
+/// Rows that changed since they were last stored, or are being stored, always stay.
+#[derive(Debug)]
+pub(crate) struct RowCache<K, R> {
+    young: HashMap<K, Entry<R>>,
+    old: HashMap<K, Entry<R>>,
+    capacity: usize,
+    epoch: u64,
+    /// Keys that changed in the current epoch, each once.
+    changed: Vec<K>,
+}
+
+impl<K: Hash + Eq + Clone, R> RowCache<K, R> {
+    /// A cache that holds about `capacity` rows besides the changed ones.
+    pub(crate) fn new(capacity: usize) -> Self {
+        let (young, old) = (HashMap::new(), HashMap::new());
+        Self { young, old, capacity: (capacity / 2).max(1), epoch: CLEAN + 1, changed: Vec::new() }
+    }
+
+    /// Whether the row is here; if so it counts as used.
+    pub(crate) fn touch<Q: Hash + Equivalent<K> + ?Sized>(&mut self, key: &Q) -> bool {
+        if self.young.contains_key(key) {
+            return true;
+        }
+        match self.old.remove_entry(key) {
+            Some((key, entry)) => {
+                self.young.insert(key, entry);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A row, to look at.
+    pub(crate) fn get<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> Option<&R> {
+        self.young.get(key).or_else(|| self.old.get(key)).map(|entry| &entry.row)
+    }
+
+    /// A row, to change: it counts as changed from now on.
+    pub(crate) fn change<Q: Hash + Equivalent<K> + ?Sized>(&mut self, key: &Q) -> Option<&mut R> {
+        self.touch(key);
+        let (key, _) = self.young.get_key_value(key)?;
+        let key = key.clone();
+        let entry = self.young.get_mut(&key)?;
+        if entry.changed != self.epoch {
+            entry.changed = self.epoch;
+            self.changed.push(key);
+        }
+        Some(&mut entry.row)
+    }
+
+    /// Takes a row as the store holds it, unless it is here already.
+    pub(crate) fn admit(&mut self, key: K, row: R) {
+        if !self.touch(&key) {
+            self.young.insert(key, Entry { row, changed: CLEAN });
+        }
+    }
+
+    /// Ends the epoch: the keys that changed in it, to be copied and stored. Give the number to [`Self::stored`] then.
+    pub(crate) fn begin_flush(&mut self) -> (u64, Vec<K>) {
+        let epoch = self.epoch;
+        self.epoch += 1;
+        (epoch, std::mem::take(&mut self.changed))
+    }
+
+    /// The copies of `epoch` are stored: rows that have not changed since are clean.
+    pub(crate) fn stored(&mut self, epoch: u64, keys: &[K]) {
+        for key in keys {
+            if let Some(entry) = self.young.get_mut(key).or_else(|| self.old.get_mut(key))
+                && entry.changed <= epoch
+            {
+                entry.changed = CLEAN;
+            }
+        }
+    }
+
+    /// How many keys changed since the last flush began.
+    pub(crate) fn changed_len(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// How many rows are here.
+    pub(crate) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
+    /// Makes room when the young generation is full. Only between batches: rows that a batch was loaded for must stay.
+    pub(crate) fn make_room(&mut self) {
+        if self.young.len() < self.capacity {
+            return;
+        }
+        let mut old = std::mem::take(&mut self.old);
+        old.retain(|_, entry| entry.changed != CLEAN);
+        self.old = std::mem::replace(&mut self.young, old);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_is_not_stored_yet_is_never_evicted() {
+        let mut cache: RowCache<String, u32> = RowCache::new(10);
+        cache.admit("kept".into(), 0);
+        *cache.change("kept").unwrap() = 7;
+        let (epoch, keys) = cache.begin_flush();
+        for i in 0..100 {
+            cache.admit(i.to_string(), i);
+            cache.make_room();
+        }
+        assert_eq!(cache.get("kept"), Some(&7), "in flight");
+        *cache.change("kept").unwrap() = 8;
+        cache.stored(epoch, &keys);
+        for i in 100..200 {
+            cache.admit(i.to_string(), i);
+            cache.make_room();
+        }
+        assert_eq!(cache.get("kept"), Some(&8), "changed since the copy");
+        let (epoch, keys) = cache.begin_flush();
+        assert_eq!(keys, ["kept"]);
+        cache.stored(epoch, &keys);
+        for i in 200..300 {
+            cache.admit(i.to_string(), i);
+            cache.make_room();
+        }
+        assert_eq!(cache.get("kept"), None, "clean and unused");
+        assert!(cache.len() <= 12);
+    }
+
+    #[test]
+    fn a_row_in_memory_is_not_replaced_by_an_older_one() {
+        let mut cache: RowCache<String, u32> = RowCache::new(10);
+        cache.admit("a".into(), 1);
+        *cache.change("a").unwrap() = 2;
+        cache.admit("a".into(), 1);
+        assert_eq!(cache.get("a"), Some(&2));
+    }
+
+    #[test]
+    fn use_keeps_a_row() {
+        let mut cache: RowCache<u32, u32> = RowCache::new(10);
+        cache.admit(0, 0);
+        for i in 1..1000 {
+            assert!(cache.touch(&0));
+            cache.admit(i, i);
+            cache.make_room();
+        }
+        assert!(cache.len() <= 12);
+    }
+}

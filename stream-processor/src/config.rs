@@ -1,0 +1,104 @@
+//! The processor's settings.
+
+use serde::{Deserialize, Serialize};
+use service_runtime::config::ConfigError;
+
+/// Section `[processor]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProcessorConfig {
+    /// Generation of the derived state that this processor builds, 1 to 8191. All copies and serving use the same one.
+    pub generation: u16,
+    /// Partitions of `events`, used when the topic is created. Fixed for the life of a generation.
+    pub events_partitions: u32,
+    /// Partitions of `product-activity`, used when the topic is created. Fixed for the life of a generation.
+    pub activity_partitions: u32,
+    /// Name of the consumer group; the generation is appended.
+    pub group_id: String,
+    /// Static membership: give each copy a name that it keeps over restarts, and it gets its partitions back at once.
+    /// Empty = none.
+    pub instance_id: String,
+    /// After how many ms without a sign of life a copy's partitions go to others, 1000 to 300000.
+    pub session_timeout_ms: u64,
+    /// How often changed rows are written to the state store, in ms. Longer = fewer writes and more to repeat after a crash.
+    pub flush_interval_ms: u64,
+    /// Changed rows per partition that start a flush early, and at twice as many reading stops until they are written.
+    pub flush_rows: usize,
+    /// Users kept in memory per partition.
+    pub cached_users: usize,
+    /// Products kept in memory per partition.
+    pub cached_products: usize,
+    /// How long a product's published neighbours may lag behind its row, in ms.
+    pub publish_interval_ms: u64,
+    /// How often trending lists and repeat tables are looked at, in ms.
+    pub trending_interval_ms: u64,
+    /// How often lag is measured and markers are written, in ms.
+    pub marker_interval_ms: u64,
+    /// How often published lists are copied to the state store, for serving without Redis, in ms.
+    pub fallback_interval_ms: u64,
+    /// Budget of a graceful stop, in ms.
+    pub drain_ms: u64,
+}
+
+impl Default for ProcessorConfig {
+    fn default() -> Self {
+        Self {
+            generation: 1,
+            events_partitions: 8,
+            activity_partitions: 8,
+            group_id: "shopsmart-processor".to_owned(),
+            instance_id: String::new(),
+            session_timeout_ms: 6_000,
+            flush_interval_ms: 5_000,
+            flush_rows: 20_000,
+            cached_users: 200_000,
+            cached_products: 100_000,
+            publish_interval_ms: 200,
+            trending_interval_ms: 500,
+            marker_interval_ms: 500,
+            fallback_interval_ms: 15_000,
+            drain_ms: 20_000,
+        }
+    }
+}
+
+impl ProcessorConfig {
+    /// Checks what types cannot.
+    ///
+    /// # Errors
+    /// Names the key and what is allowed.
+    pub fn validate(&self, section: &str) -> Result<(), ConfigError> {
+        let positive =
+            |field: &str, value: u64| ConfigError::require(value > 0, section, field, value, "1 or more");
+        ConfigError::require(
+            (1..=schemas::Version::MAX_GENERATION).contains(&self.generation),
+            section,
+            "generation",
+            self.generation,
+            "1 to 8191",
+        )?;
+        let partitions = 1..=1024;
+        for (field, value) in
+            [("events_partitions", self.events_partitions), ("activity_partitions", self.activity_partitions)]
+        {
+            ConfigError::require(partitions.contains(&value), section, field, value, "1 to 1024")?;
+        }
+        ConfigError::require(
+            (1_000..=300_000).contains(&self.session_timeout_ms),
+            section,
+            "session_timeout_ms",
+            self.session_timeout_ms,
+            "1000 to 300000",
+        )?;
+        ConfigError::require(!self.group_id.is_empty(), section, "group_id", &self.group_id, "a name")?;
+        positive("flush_interval_ms", self.flush_interval_ms)?;
+        positive("flush_rows", self.flush_rows as u64)?;
+        positive("cached_users", self.cached_users as u64)?;
+        positive("cached_products", self.cached_products as u64)?;
+        positive("publish_interval_ms", self.publish_interval_ms)?;
+        positive("trending_interval_ms", self.trending_interval_ms)?;
+        positive("marker_interval_ms", self.marker_interval_ms)?;
+        positive("fallback_interval_ms", self.fallback_interval_ms)?;
+        positive("drain_ms", self.drain_ms)
+    }
+}

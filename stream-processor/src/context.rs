@@ -1,0 +1,71 @@
+//! What all partition tasks of a process share.
+
+use crate::config::ProcessorConfig;
+use crate::publish::ListCache;
+use crate::status::Registry;
+use catalog::Catalog;
+use event_log::{EventLog, LogError, Producer, ProducerMode};
+use recommender::Interner;
+use schemas::names::Topics;
+use service_runtime::SharedClock;
+use std::sync::{Arc, Mutex};
+use stores::{ServingStore, StateStore};
+
+/// The parts that the processor works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// The state store.
+    pub state: Arc<dyn StateStore>,
+    /// The serving store.
+    pub serving: Arc<dyn ServingStore>,
+    /// The catalog; somebody else keeps it up to date.
+    pub catalog: Arc<Catalog>,
+    /// The clock: for pacing and lag, never for state.
+    pub clock: SharedClock,
+    /// Names of the topics.
+    pub topics: Topics,
+}
+
+pub(crate) struct Context {
+    pub(crate) parts: Parts,
+    pub(crate) config: ProcessorConfig,
+    pub(crate) events_partitions: u32,
+    pub(crate) activity_partitions: u32,
+    pub(crate) names: Arc<Interner>,
+    pub(crate) lists: ListCache,
+    pub(crate) registry: Registry,
+    pub(crate) producer: SharedProducer,
+}
+
+/// The gapless producer of this process. A failed one is replaced once, by whoever notices first.
+pub(crate) struct SharedProducer {
+    log: Arc<dyn EventLog>,
+    current: Mutex<Option<Arc<dyn Producer>>>,
+}
+
+impl SharedProducer {
+    pub(crate) fn new(log: Arc<dyn EventLog>) -> Self {
+        Self { log, current: Mutex::new(None) }
+    }
+
+    /// The producer in use, made on first use.
+    pub(crate) fn get(&self) -> Result<Arc<dyn Producer>, LogError> {
+        let mut current = self.current.lock().expect("no holder panics");
+        if let Some(producer) = &*current {
+            return Ok(Arc::clone(producer));
+        }
+        let producer = self.log.producer(ProducerMode::Gapless)?;
+        *current = Some(Arc::clone(&producer));
+        Ok(producer)
+    }
+
+    /// Gives up `failed`: the next [`Self::get`] makes a new one, unless that has happened already.
+    pub(crate) fn discard(&self, failed: &Arc<dyn Producer>) {
+        let mut current = self.current.lock().expect("no holder panics");
+        if current.as_ref().is_some_and(|producer| Arc::ptr_eq(producer, failed)) {
+            *current = None;
+        }
+    }
+}

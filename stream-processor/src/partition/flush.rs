@@ -1,0 +1,81 @@
+//! Writes a snapshot to the state store, in the order that makes a crash at any step harmless.
+
+use super::TaskError;
+use crate::context::Context;
+use crate::progress::{Checkpoint, StageName, intent_key, progress_key};
+use crate::stage::Snapshot;
+use bytes::Bytes;
+use event_log::Append;
+use schemas::Version;
+use std::sync::Arc;
+use std::time::Duration;
+use stores::{Row, StoreError, Table};
+
+/// Rows written at a time.
+const CHUNK: usize = 2_000;
+
+/// What one flush does.
+pub(crate) struct Flush<K> {
+    pub(crate) context: Arc<Context>,
+    pub(crate) stage: StageName,
+    pub(crate) partition: u32,
+    pub(crate) snapshot: Snapshot<K>,
+    /// Appends made since the last flush began: all of them are for offsets before the snapshot's.
+    pub(crate) appends: Vec<Append>,
+    /// Published lists to be copied along; they are no part of the state.
+    pub(crate) published: Vec<Row>,
+}
+
+impl<K> Flush<K> {
+    /// Intent, acknowledgements, rows, progress: in this order. Gives the snapshot's keys and place.
+    ///
+    /// The intent says how far rows may be ahead of the progress. Rows are written only once everything emitted for the
+    /// records before them is in the log, because a restart skips records that a row already reflects and so would never
+    /// emit for them. The progress comes last: what it says is stored, is stored.
+    pub(crate) async fn run(self) -> Result<(K, Checkpoint), TaskError> {
+        let Self { context, stage, partition, snapshot, appends, published } = self;
+        let at = snapshot.at;
+        let version = Version::of(context.config.generation, at.next_offset);
+        let row = |key: String, state: Bytes| vec![Row { key, version, state }];
+        let intent = Bytes::from(at.encode_intent(version));
+        put(&context, Table::Progress, row(intent_key(stage, partition), intent)).await?;
+        for append in appends {
+            append.await?;
+        }
+        for (table, rows) in snapshot.rows {
+            put(&context, table, rows).await?;
+        }
+        put(&context, Table::Progress, row(progress_key(stage, partition), snapshot.progress)).await?;
+        put(&context, Table::Published, published).await?;
+        Ok((snapshot.keys, at))
+    }
+}
+
+/// Writes rows, and again until the store answers.
+async fn put(context: &Context, table: Table, mut rows: Vec<Row>) -> Result<(), TaskError> {
+    while !rows.is_empty() {
+        let chunk = rows.split_off(rows.len().saturating_sub(CHUNK));
+        retrying("write", || context.parts.state.put_many(table, context.config.generation, chunk.clone()))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Repeats a store operation while the store is unavailable. Whoever waits for it can drop it at any point.
+pub(crate) async fn retrying<T, F: Future<Output = Result<T, StoreError>>>(
+    action: &'static str,
+    mut operation: impl FnMut() -> F,
+) -> Result<T, TaskError> {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match operation().await {
+            Ok(value) => return Ok(value),
+            Err(error @ StoreError::Unusable { .. }) => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, action, "trying again in {} ms", pause.as_millis());
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(2));
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+use super::TaskError;
+use super::driver::Driver;
+use crate::context::Context;
+use crate::product::{Product, ProductOutput};
+use crate::publish::{PublishQueue, RankBatch, RankJob, TrendingPublisher};
+use crate::stage::Stage;
+use crate::status::PartitionStatus;
+use bytes::Bytes;
+use event_log::Append;
+use recommender::Symbol;
+use schemas::Version;
+use schemas::names::repeats_key;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// The product stage: rows are ranked and published; nothing goes back to the log.
+pub(crate) struct ProductDriver {
+    pub(crate) context: Arc<Context>,
+    pub(crate) partition: u32,
+    pub(crate) stage: Product,
+    pub(crate) queue: Arc<PublishQueue>,
+    pub(crate) status: Arc<PartitionStatus>,
+    pub(crate) trending: TrendingPublisher,
+    pub(crate) rank: mpsc::Sender<RankBatch>,
+    /// Products that changed since the last publishing round began.
+    pub(crate) stale: HashSet<Symbol>,
+    /// What is left of the round under way, and the offset that it covers.
+    pub(crate) round: Vec<Symbol>,
+    pub(crate) round_covers: u64,
+    pub(crate) next_round: Instant,
+    pub(crate) next_trending: Instant,
+    /// Products whose windows the trending index has not seen yet.
+    pub(crate) unseen: HashSet<Symbol>,
+    /// Offset as of the last published repeat table.
+    pub(crate) repeats_at: u64,
+}
+
+/// Jobs handed to the ranker at a time.
+const RANK_BATCH: usize = 64;
+/// An event this recent against its append time means live use, not a replay of old data.
+const LIVE_WITHIN_MS: i64 = 10 * 60 * 1000;
+
+impl ProductDriver {
+    /// Ranks every stale product once a round; a round begins when the last one has been handed over.
+    fn rank_stale(&mut self) {
+        let now = Instant::now();
+        if self.round.is_empty() && !self.stale.is_empty() && now >= self.next_round {
+            self.round = self.stale.drain().collect();
+            self.round_covers = self.stage.checkpoint().next_offset;
+            self.next_round = now + Duration::from_millis(self.context.config.publish_interval_ms);
+        }
+        while !self.round.is_empty() {
+            let Ok(slot) = self.rank.try_reserve() else { return };
+            let from = self.round.len().saturating_sub(RANK_BATCH);
+            let jobs = self.round.drain(from..).filter_map(|product| {
+                // A row that was evicted meanwhile is stored, and was ranked when it last changed in memory or will be
+                // at its next change.
+                let row = self.stage.row(product)?;
+                let id = self.context.names.name(product);
+                let category = match self.context.parts.catalog.lookup(&id) {
+                    Some(product) => {
+                        product.category_path.last().map(|leaf| leaf.to_string()).unwrap_or_default()
+                    }
+                    None => row.category.clone(),
+                };
+                Some(RankJob { product, version: row.version, category, co: row.co.clone() })
+            });
+            let jobs: Vec<RankJob> = jobs.collect();
+            let covers = self.round.is_empty().then_some(self.round_covers);
+            slot.send(RankBatch { jobs, covers });
+        }
+    }
+
+    async fn trending(&mut self) -> Result<(), TaskError> {
+        let now_ms = self.now_ms();
+        if now_ms == i64::MIN {
+            return Ok(());
+        }
+        for product in std::mem::take(&mut self.unseen) {
+            if let Some(row) = self.stage.row(product) {
+                self.trending.changed(product, row, now_ms);
+            }
+        }
+        if self.status.republish.swap(false, Ordering::Relaxed) {
+            self.trending.forget_published();
+            self.repeats_at = u64::MAX;
+        }
+        let version = Version::of(self.context.config.generation, self.stage.checkpoint().next_offset);
+        let mut values = self.trending.round(&mut self.stage, version, now_ms).await?;
+        let offset = self.stage.checkpoint().next_offset;
+        if offset != self.repeats_at {
+            self.repeats_at = offset;
+            let key = repeats_key(self.context.config.generation, self.partition);
+            values.push((key, Bytes::from(self.stage.repeats().encode())));
+        }
+        if !values.is_empty() {
+            self.queue.submit(values, true);
+        }
+        Ok(())
+    }
+
+    /// The stream's time. In live use it goes on with the clock while no events come; in a replay of old data it stands still.
+    fn now_ms(&self) -> i64 {
+        let stream = self.stage.stream_time_ms().max(self.context.registry.stream_time_ms());
+        if stream == i64::MIN {
+            return stream;
+        }
+        let clock = self.context.parts.clock.now_ms();
+        let last_append = self.status.last_append_ms.load(Ordering::Relaxed);
+        let is_live = last_append.saturating_sub(stream) < LIVE_WITHIN_MS;
+        if is_live { stream.max(clock) } else { stream }
+    }
+}
+
+impl Driver for ProductDriver {
+    type Stage = Product;
+
+    fn stage(&mut self) -> &mut Product {
+        &mut self.stage
+    }
+
+    async fn hand_on(&mut self, output: ProductOutput) -> Result<Vec<Append>, TaskError> {
+        for product in output.changed {
+            self.stale.insert(product);
+            self.unseen.insert(product);
+        }
+        self.status.set_outcomes(self.stage.outcomes());
+        if self.stale.is_empty() && self.round.is_empty() {
+            self.queue.covers(self.stage.checkpoint().next_offset);
+        }
+        Ok(Vec::new())
+    }
+
+    async fn tick(&mut self) -> Result<(), TaskError> {
+        self.rank_stale();
+        if Instant::now() >= self.next_trending {
+            self.trending().await?;
+            self.next_trending =
+                Instant::now() + Duration::from_millis(self.context.config.trending_interval_ms);
+        }
+        Ok(())
+    }
+
+    fn is_overfull(&mut self) -> bool {
+        self.stage.changed_rows() >= self.context.config.flush_rows
+    }
+
+    fn stream_time_ms(&mut self) -> i64 {
+        self.stage.stream_time_ms()
+    }
+}

@@ -1,0 +1,88 @@
+use super::TaskError;
+use super::driver::Driver;
+use crate::context::Context;
+use crate::publish::PublishQueue;
+use crate::shopper::{Packed, Shopper, ShopperOutput};
+use crate::stage::Stage;
+use bytes::Bytes;
+use event_log::{Append, AppendError, NewRecord};
+use schemas::names::user_key;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The shopper stage: updates go to `product-activity`, histories to the serving store.
+pub(crate) struct ShopperDriver {
+    pub(crate) context: Arc<Context>,
+    pub(crate) stage: Shopper,
+    pub(crate) queue: Arc<PublishQueue>,
+    pub(crate) topic: Arc<str>,
+}
+
+/// Dead letters kept in memory before a flush is due.
+const MAX_DEAD_LETTERS: usize = 1_000;
+
+impl ShopperDriver {
+    /// Appends in order, waiting while the producer's queue is full. A producer that failed is given up for good: this task,
+    /// like every other that uses it, starts anew from its progress with the next one.
+    async fn append(&self, activity: Vec<Packed>) -> Result<Vec<Append>, TaskError> {
+        if activity.is_empty() {
+            return Ok(Vec::new());
+        }
+        let producer = self.context.producer.get()?;
+        let mut appends = Vec::with_capacity(activity.len());
+        for packed in activity {
+            let record = NewRecord {
+                topic: Arc::clone(&self.topic),
+                partition: Some(packed.partition),
+                key: Bytes::new(),
+                value: packed.value,
+            };
+            loop {
+                match producer.append(record.clone()) {
+                    Ok(append) => {
+                        appends.push(append);
+                        break;
+                    }
+                    Err(AppendError::QueueFull) => tokio::time::sleep(Duration::from_millis(5)).await,
+                    Err(error) => {
+                        self.context.producer.discard(&producer);
+                        return Err(error.into());
+                    }
+                }
+            }
+        }
+        Ok(appends)
+    }
+}
+
+impl Driver for ShopperDriver {
+    type Stage = Shopper;
+
+    fn stage(&mut self) -> &mut Shopper {
+        &mut self.stage
+    }
+
+    async fn hand_on(&mut self, output: ShopperOutput) -> Result<Vec<Append>, TaskError> {
+        let generation = self.context.config.generation;
+        let histories = output
+            .users
+            .iter()
+            .filter_map(|user| Some((user_key(generation, user), self.stage.published_history(user)?)));
+        self.queue.submit(histories, false);
+        self.queue.covers(self.stage.checkpoint().next_offset);
+        self.append(output.activity).await
+    }
+
+    async fn tick(&mut self) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    fn is_overfull(&mut self) -> bool {
+        self.stage.changed_rows() >= self.context.config.flush_rows
+            || self.stage.pending_dead_letters() >= MAX_DEAD_LETTERS
+    }
+
+    fn stream_time_ms(&mut self) -> i64 {
+        self.stage.stream_time_ms()
+    }
+}

@@ -1,0 +1,229 @@
+//! Runs a partition's task, and from its progress again after a passing failure, until it is told to stop.
+
+use super::TaskError;
+use super::load::{Stored, check_marks};
+use super::product_driver::ProductDriver;
+use super::shopper_driver::ShopperDriver;
+use super::task::PartitionTask;
+use crate::context::Context;
+use crate::product::Product;
+use crate::progress::{Checkpoint, StageName};
+use crate::publish::{PublishQueue, Ranker, TrendingPublisher};
+use crate::shopper::Shopper;
+use crate::status::PartitionStatus;
+use event_log::{LogError, RecordStream, TopicPartition};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+/// Asks the group member to read a partition from an offset on.
+pub(crate) struct StartRequest {
+    pub(crate) partition: TopicPartition,
+    pub(crate) offset: u64,
+    pub(crate) reply: oneshot::Sender<Result<RecordStream, LogError>>,
+}
+
+/// A partition to be worked on.
+pub(crate) struct Supervised {
+    pub(crate) context: Arc<Context>,
+    pub(crate) stage: StageName,
+    pub(crate) partition: TopicPartition,
+    pub(crate) status: Arc<PartitionStatus>,
+    pub(crate) starts: mpsc::Sender<StartRequest>,
+    pub(crate) commits: mpsc::Sender<(TopicPartition, u64)>,
+}
+
+/// Batches of rank jobs that wait.
+const RANK_QUEUE: usize = 4;
+
+/// Ends with `Ok` when told to stop, with an error when trying again cannot help.
+pub(crate) async fn supervise(supervised: Supervised, token: CancellationToken) -> Result<(), TaskError> {
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let started = Instant::now();
+        // Everything of an attempt is made anew: caches, queues, drivers. Only the stored progress carries over.
+        let result = supervised.attempt(&token).await;
+        supervised.status.running.store(false, Ordering::Relaxed);
+        match result {
+            Ok(()) | Err(TaskError::Stopped) => return Ok(()),
+            Err(_) if token.is_cancelled() => return Ok(()),
+            Err(error) if error.is_passing() => {
+                supervised.status.restarts.fetch_add(1, Ordering::Relaxed);
+                if started.elapsed() > Duration::from_secs(30) {
+                    pause = Duration::from_millis(100);
+                }
+                let (stage, partition) = (supervised.stage.as_str(), supervised.partition.partition);
+                tracing::warn!(%error, stage, partition, "starting anew from the stored progress in {pause:?}");
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = token.cancelled() => return Ok(()),
+                }
+                pause = (pause * 2).min(Duration::from_secs(5));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+impl Supervised {
+    async fn attempt(&self, token: &CancellationToken) -> Result<(), TaskError> {
+        let load = async {
+            let stored = Stored::read(&self.context, self.stage, self.partition.partition).await?;
+            match self.stage {
+                StageName::Shopper => {
+                    let progress = stored.shopper()?;
+                    stored.check_log(&self.context, &self.partition, progress.at).await?;
+                    Ok::<_, TaskError>(Loaded::Shopper(progress))
+                }
+                StageName::Product => {
+                    let progress = stored.product(self.context.events_partitions)?;
+                    check_marks(&self.context, &progress).await?;
+                    stored.check_log(&self.context, &self.partition, progress.at).await?;
+                    Ok::<_, TaskError>(Loaded::Product(Box::new(progress)))
+                }
+            }
+        };
+        let loaded = tokio::select! {
+            loaded = load => loaded,
+            () = token.cancelled() => return Err(TaskError::Stopped),
+        }?;
+        match loaded {
+            Loaded::Shopper(progress) => self.run_shopper(progress, token).await,
+            Loaded::Product(progress) => self.run_product(*progress, token).await,
+        }
+    }
+
+    async fn run_shopper(
+        &self,
+        progress: crate::progress::ShopperProgress,
+        token: &CancellationToken,
+    ) -> Result<(), TaskError> {
+        let (context, at) = (&self.context, progress.at);
+        let publishing = Publishing::begin(self);
+        let stage = Shopper::new(
+            self.partition.partition,
+            context.config.generation,
+            context.activity_partitions,
+            Arc::clone(&context.names),
+            context.config.cached_users,
+            progress,
+        );
+        let driver = ShopperDriver {
+            context: Arc::clone(context),
+            stage,
+            queue: Arc::clone(&publishing.queue),
+            topic: context.parts.topics.product_activity.as_str().into(),
+        };
+        self.run_task(driver, publishing, at, token).await
+    }
+
+    async fn run_product(
+        &self,
+        progress: crate::progress::ProductProgress,
+        token: &CancellationToken,
+    ) -> Result<(), TaskError> {
+        let (context, at) = (&self.context, progress.at);
+        let publishing = Publishing::begin(self);
+        let names = Arc::clone(&context.names);
+        let mut stage =
+            Product::new(context.config.generation, names, context.config.cached_products, progress);
+        self.status.set_outcomes(stage.outcomes());
+        let mut trending = TrendingPublisher::new(Arc::clone(context), self.partition.partition);
+        trending.restore(&mut stage).await?;
+        let (rank, batches) = mpsc::channel(RANK_QUEUE);
+        let ranker = Ranker::new(Arc::clone(context)).run(Arc::clone(&publishing.queue), batches);
+        #[allow(clippy::disallowed_methods, reason = "the handle aborts it when the attempt ends")]
+        let _ranker = AbortOnDropHandle::new(tokio::spawn(ranker));
+        let now = Instant::now();
+        let driver = ProductDriver {
+            context: Arc::clone(context),
+            partition: self.partition.partition,
+            stage,
+            queue: Arc::clone(&publishing.queue),
+            status: Arc::clone(&self.status),
+            trending,
+            rank,
+            stale: Default::default(),
+            round: Vec::new(),
+            round_covers: 0,
+            next_round: now,
+            next_trending: now,
+            unseen: Default::default(),
+            repeats_at: u64::MAX,
+        };
+        self.run_task(driver, publishing, at, token).await
+    }
+
+    async fn run_task<D: super::driver::Driver>(
+        &self,
+        mut driver: D,
+        publishing: Publishing,
+        at: Checkpoint,
+        token: &CancellationToken,
+    ) -> Result<(), TaskError> {
+        let status = &self.status;
+        status.processed.store(at.next_offset, Ordering::Relaxed);
+        status.stored.store(at.next_offset, Ordering::Relaxed);
+        status.stream_time_ms.store(driver.stream_time_ms(), Ordering::Relaxed);
+        publishing.queue.covers(at.next_offset);
+        let (reply, started) = oneshot::channel();
+        let request = StartRequest { partition: self.partition.clone(), offset: at.next_offset, reply };
+        self.starts.send(request).await.map_err(|_| TaskError::Stopped)?;
+        let stream = started.await.map_err(|_| TaskError::Stopped)??;
+        status.running.store(true, Ordering::Relaxed);
+        let (commits, partition) = (self.commits.clone(), self.partition.clone());
+        let task = PartitionTask {
+            context: Arc::clone(&self.context),
+            partition: self.partition.partition,
+            driver,
+            queue: Arc::clone(&publishing.queue),
+            status: Arc::clone(status),
+            // Only lag tools read what is committed: one that is left out does no harm.
+            committed: Box::new(move |offset| drop(commits.try_send((partition.clone(), offset)))),
+            appends: Vec::new(),
+            next_fallback: Instant::now(),
+        };
+        let result = task.run(stream, token.clone()).await;
+        publishing.end().await;
+        result
+    }
+}
+
+enum Loaded {
+    Shopper(crate::progress::ShopperProgress),
+    Product(Box<crate::progress::ProductProgress>),
+}
+
+/// The task that writes a partition's values to the serving store.
+struct Publishing {
+    queue: Arc<PublishQueue>,
+    token: CancellationToken,
+    handle: AbortOnDropHandle<()>,
+}
+
+impl Publishing {
+    fn begin(of: &Supervised) -> Self {
+        let queue = Arc::new(PublishQueue::default());
+        let token = CancellationToken::new();
+        let run = Arc::clone(&queue).run(
+            Arc::clone(&of.context.parts.serving),
+            Arc::clone(&of.status),
+            token.clone(),
+        );
+        #[allow(clippy::disallowed_methods, reason = "the handle aborts it when the attempt ends")]
+        let handle = AbortOnDropHandle::new(tokio::spawn(run));
+        Self { queue, token, handle }
+    }
+
+    /// Writes what is left, once.
+    async fn end(self) {
+        self.token.cancel();
+        if let Err(error) = self.handle.await {
+            tracing::warn!(%error, "publishing did not end in order");
+        }
+    }
+}

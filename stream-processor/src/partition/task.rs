@@ -1,0 +1,178 @@
+//! The loop of one partition: everything between a record read and its effects stored.
+
+use super::TaskError;
+use super::driver::Driver;
+use super::flush::{Flush, retrying};
+use crate::context::Context;
+use crate::progress::Checkpoint;
+use crate::publish::PublishQueue;
+use crate::stage::Stage;
+use crate::status::PartitionStatus;
+use event_log::{Append, LogError, RecordBatch, RecordStream};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+type Keys<D> = <<D as Driver>::Stage as Stage>::FlushKeys;
+type Running<K> = AbortOnDropHandle<Result<(K, Checkpoint), TaskError>>;
+
+/// A partition's task, ready to run.
+pub(crate) struct PartitionTask<D: Driver> {
+    pub(crate) context: Arc<Context>,
+    pub(crate) partition: u32,
+    pub(crate) driver: D,
+    pub(crate) queue: Arc<PublishQueue>,
+    pub(crate) status: Arc<PartitionStatus>,
+    /// Tells how far the partition is stored, for lag tools.
+    pub(crate) committed: Box<dyn Fn(u64) + Send>,
+    /// Appends that the next flush waits for.
+    pub(crate) appends: Vec<Append>,
+    pub(crate) next_fallback: Instant,
+}
+
+/// Due work is looked for this often.
+const TICK: Duration = Duration::from_millis(20);
+/// Unacknowledged appends that make a flush due.
+const MAX_APPENDS: usize = 20_000;
+/// Rows of the state store read at a time.
+const LOAD_CHUNK: usize = 2_000;
+
+impl<D: Driver> PartitionTask<D> {
+    /// Works until `token` is cancelled; then flushes and returns.
+    pub(crate) async fn run(
+        mut self,
+        mut stream: RecordStream,
+        token: CancellationToken,
+    ) -> Result<(), TaskError> {
+        let interval = Duration::from_millis(self.context.config.flush_interval_ms);
+        let mut next_flush = Instant::now() + interval;
+        let mut running: Option<Running<Keys<D>>> = None;
+        let mut ticker = tokio::time::interval(TICK);
+        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // While one flush runs and another is due already, reading waits: memory stays bounded.
+            let may_read = running.is_none() || !self.is_overfull();
+            tokio::select! {
+                biased;
+                () = token.cancelled() => break,
+                done = finished(&mut running) => {
+                    running = None;
+                    self.flushed(done)?;
+                }
+                _ = ticker.tick() => {
+                    self.driver.tick().await?;
+                    let wanted = self.status.flush_now.load(Ordering::Relaxed);
+                    let due = wanted || Instant::now() >= next_flush || self.is_overfull();
+                    if due && running.is_none() {
+                        self.status.flush_now.store(false, Ordering::Relaxed);
+                        if wanted {
+                            self.next_fallback = Instant::now();
+                        }
+                        next_flush = Instant::now() + interval;
+                        running = self.begin_flush();
+                    }
+                }
+                batch = stream.next(), if may_read => match batch {
+                    Some(batch) => self.batch(batch?, &token).await?,
+                    // Taken away; the cancellation is on its way.
+                    None => token.cancelled().await,
+                }
+            }
+        }
+        if let Some(handle) = running.take() {
+            let done = handle.await.expect("a flush does not panic");
+            self.flushed(done)?;
+        }
+        self.next_fallback = Instant::now();
+        if let Some(handle) = self.begin_flush() {
+            let done = handle.await.expect("a flush does not panic");
+            self.flushed(done)?;
+        }
+        Ok(())
+    }
+
+    async fn batch(&mut self, batch: RecordBatch, token: &CancellationToken) -> Result<(), TaskError> {
+        let last_append_ms = batch.last().map_or(0, |record| record.append_time_ms);
+        let stage = self.driver.stage();
+        let prepared = stage.prepare(batch);
+        let missing = stage.missing(&prepared);
+        for keys in missing.chunks(LOAD_CHUNK) {
+            let (context, table) = (&self.context, <D::Stage as Stage>::TABLE);
+            let load = retrying("read rows", || {
+                context.parts.state.get_many(table, context.config.generation, keys)
+            });
+            let rows = tokio::select! {
+                rows = load => rows?,
+                () = token.cancelled() => return Ok(()),
+            };
+            for (key, row) in keys.iter().zip(rows) {
+                let admitted = self.driver.stage().admit(key, row);
+                admitted.map_err(|error| TaskError::Refused(error.to_string()))?;
+            }
+        }
+        let output = self.driver.stage().fold(prepared);
+        // Before the output is handed on: whoever sees the effects may ask how far they reach.
+        self.status.last_append_ms.store(last_append_ms, Ordering::Relaxed);
+        let appends = self.driver.hand_on(output).await?;
+        self.appends.extend(appends);
+        let stage = self.driver.stage();
+        stage.make_room();
+        let (processed, cached) = (stage.checkpoint().next_offset, stage.cached_rows() as u64);
+        self.status.processed.store(processed, Ordering::Relaxed);
+        self.status.cached_rows.store(cached, Ordering::Relaxed);
+        self.status.stream_time_ms.store(self.driver.stream_time_ms(), Ordering::Relaxed);
+        self.status.folded_at_ms.store(self.context.parts.clock.now_ms(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn is_overfull(&mut self) -> bool {
+        self.appends.len() >= MAX_APPENDS || self.driver.is_overfull()
+    }
+
+    /// Begins a flush, unless nothing was read since the last one.
+    fn begin_flush(&mut self) -> Option<Running<Keys<D>>> {
+        let at = self.driver.stage().checkpoint().next_offset;
+        let published = if Instant::now() >= self.next_fallback {
+            let pause = Duration::from_millis(self.context.config.fallback_interval_ms);
+            self.next_fallback = Instant::now() + pause;
+            self.queue.take_fallback()
+        } else {
+            Vec::new()
+        };
+        if at == self.status.stored.load(Ordering::Relaxed) && published.is_empty() {
+            return None;
+        }
+        let flush = Flush {
+            context: Arc::clone(&self.context),
+            stage: <D::Stage as Stage>::NAME,
+            partition: self.partition,
+            snapshot: self.driver.stage().snapshot(),
+            appends: std::mem::take(&mut self.appends),
+            published,
+        };
+        #[allow(clippy::disallowed_methods, reason = "the handle aborts the flush when the task is dropped")]
+        Some(AbortOnDropHandle::new(tokio::spawn(flush.run())))
+    }
+
+    fn flushed(&mut self, done: Result<(Keys<D>, Checkpoint), TaskError>) -> Result<(), TaskError> {
+        let (keys, at) = done?;
+        self.driver.stage().stored(keys);
+        self.status.stored.store(at.next_offset, Ordering::Relaxed);
+        (self.committed)(at.next_offset);
+        Ok(())
+    }
+}
+
+/// The result of the running flush; pending for ever when none runs.
+async fn finished<K: Send + 'static>(running: &mut Option<Running<K>>) -> Result<(K, Checkpoint), TaskError> {
+    match running {
+        Some(handle) => handle.await.unwrap_or_else(|error| {
+            let reason = format!("the flush ended early: {error}");
+            Err(TaskError::Log(LogError::Unavailable { action: "flush", reason }))
+        }),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,11 @@
+//! From state to what serving reads: asynchronous, coalesced, and never in the way of the fold.
+
+mod lists;
+mod queue;
+mod ranker;
+mod trending;
+
+pub(crate) use lists::ListCache;
+pub(crate) use queue::PublishQueue;
+pub(crate) use ranker::{RankBatch, RankJob, Ranker};
+pub(crate) use trending::TrendingPublisher;

@@ -1,0 +1,197 @@
+use crate::context::Context;
+use crate::product::{OpenWindows, Product};
+use crate::stage::Stage;
+use bytes::Bytes;
+use recommender::trending::{Ranking, TrendingIndex, TrendingProduct, sums_of};
+use recommender::{ProductRow, Symbol};
+use schemas::Version;
+use schemas::names::trending_key;
+use schemas::partition::{partition_of, shards_of_partition};
+use schemas::published::{TrendingEntry, TrendingList, Window};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use stores::{StoreError, Table};
+
+/// Categories looked at per round: many categories are spread over several.
+const CATEGORIES_PER_ROUND: usize = 64;
+const MINUTE_MS: i64 = 60_000;
+
+/// Keeps one partition's trending lists.
+pub(crate) struct TrendingPublisher {
+    context: Arc<Context>,
+    partition: u32,
+    index: TrendingIndex,
+    /// Categories to look at, each once.
+    due: VecDeque<String>,
+    is_due: HashSet<String>,
+    /// The entries of each list as last published.
+    published: HashMap<(Window, String), Vec<TrendingEntry>>,
+    /// Minute of the last round: when it changes, windows have moved and every category is due.
+    minute: i64,
+}
+
+impl TrendingPublisher {
+    pub(crate) fn new(context: Arc<Context>, partition: u32) -> Self {
+        Self {
+            context,
+            partition,
+            index: TrendingIndex::default(),
+            due: VecDeque::new(),
+            is_due: HashSet::new(),
+            published: HashMap::new(),
+            minute: i64::MIN,
+        }
+    }
+
+    /// Reads which products have open windows: all that is scanned when a partition is assigned.
+    pub(crate) async fn restore(&mut self, product: &mut Product) -> Result<(), StoreError> {
+        let context = Arc::clone(&self.context);
+        let partitions = context.activity_partitions;
+        for shard in shards_of_partition(self.partition, partitions) {
+            let mut rows =
+                context.parts.state.scan_shard(Table::OpenWindows, context.config.generation, shard).await?;
+            while let Some(row) = rows.recv().await {
+                let row = row?;
+                if partition_of(row.key.as_bytes(), partitions) != self.partition {
+                    continue;
+                }
+                // A damaged entry costs the product its place until its next event, no more.
+                let Ok(open) = OpenWindows::decode(&row.state) else { continue };
+                let symbol = context.names.intern(&row.key);
+                product.restore_bounds(symbol, open.bounds);
+                self.index.restore(symbol, &self.categories_of(&row.key, &open.category), open.bounds);
+            }
+        }
+        Ok(())
+    }
+
+    /// What was published is lost: the next round publishes every list again.
+    pub(crate) fn forget_published(&mut self) {
+        self.published.clear();
+        self.minute = i64::MIN;
+    }
+
+    /// A product's windows changed.
+    pub(crate) fn changed(&mut self, product: Symbol, row: &ProductRow, now_ms: i64) {
+        let id = self.context.names.name(product);
+        let categories = self.categories_of(&id, &row.category);
+        self.index.update(product, &categories, &sums_of(&row.buckets, now_ms), now_ms);
+        categories.into_iter().for_each(|category| self.make_due(category));
+    }
+
+    /// Makes the lists that changed since the last round, as of `now_ms`.
+    pub(crate) async fn round(
+        &mut self,
+        product: &mut Product,
+        version: Version,
+        now_ms: i64,
+    ) -> Result<Vec<(String, Bytes)>, StoreError> {
+        if now_ms / MINUTE_MS != self.minute {
+            self.minute = now_ms / MINUTE_MS;
+            self.index.compact();
+            let all: Vec<String> = self.index.categories().map(str::to_owned).collect();
+            all.into_iter().for_each(|category| self.make_due(category));
+        }
+        let mut values = Vec::new();
+        for window in Window::ALL {
+            values.extend(self.list(product, window, None, version, now_ms).await?);
+        }
+        for _ in 0..CATEGORIES_PER_ROUND {
+            let Some(category) = self.due.pop_front() else { break };
+            self.is_due.remove(&category);
+            for window in Window::ALL {
+                values.extend(self.list(product, window, Some(&category), version, now_ms).await?);
+            }
+        }
+        Ok(values)
+    }
+
+    /// One list, when it differs from what was published.
+    async fn list(
+        &mut self,
+        product: &mut Product,
+        window: Window,
+        category: Option<&str>,
+        version: Version,
+        now_ms: i64,
+    ) -> Result<Option<(String, Bytes)>, StoreError> {
+        let context = Arc::clone(&self.context);
+        let best = loop {
+            let names = &context.names;
+            match self.index.rank(window, category, now_ms, |a, b| names.name(a).cmp(&names.name(b))) {
+                Ranking::Exact(best) => break best,
+                Ranking::Needs(products) => self.refresh(product, products, now_ms).await?,
+            }
+        };
+        let entries: Vec<TrendingEntry> = best.iter().filter_map(|best| self.entry(product, best)).collect();
+        let key = (window, category.unwrap_or_default().to_owned());
+        let before = self.published.get(&key);
+        if before.is_some_and(|before| *before == entries) || (before.is_none() && entries.is_empty()) {
+            return Ok(None);
+        }
+        let name = trending_key(context.config.generation, window, &key.1, self.partition);
+        self.published.insert(key, entries.clone());
+        let list = TrendingList { version, as_of_ms: now_ms, entries };
+        Ok(Some((name, Bytes::from(list.encode()))))
+    }
+
+    fn entry(&self, product: &Product, best: &TrendingProduct) -> Option<TrendingEntry> {
+        let id = self.context.names.name(best.product);
+        if !self.context.parts.catalog.is_active(&id) {
+            return None;
+        }
+        let own = product.row(best.product).map_or("", |row| row.category.as_str());
+        let category = self.categories_of(&id, own).pop().unwrap_or_default();
+        Some(TrendingEntry {
+            product_id: id.as_ref().to_owned(),
+            score: best.sum.weight,
+            count: best.sum.count,
+            category,
+        })
+    }
+
+    /// Replaces bounds by exact sums.
+    async fn refresh(
+        &mut self,
+        product: &mut Product,
+        products: Vec<Symbol>,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let Context { parts, names, config, .. } = &*self.context;
+        let absent: Vec<String> = products
+            .iter()
+            .filter(|&&symbol| product.row(symbol).is_none())
+            .map(|&symbol| names.name(symbol).as_ref().to_owned())
+            .collect();
+        let rows = parts.state.get_many(Table::ProductState, config.generation, &absent).await?;
+        for (key, row) in absent.iter().zip(rows) {
+            if let Err(error) = product.admit(key, row) {
+                tracing::error!(%error, "a product is left out of the trending lists");
+            }
+        }
+        for symbol in products {
+            let (sums, own) = match product.row(symbol) {
+                Some(row) => (sums_of(&row.buckets, now_ms), row.category.clone()),
+                None => Default::default(),
+            };
+            let categories = self.categories_of(&self.context.names.name(symbol), &own);
+            self.index.update(symbol, &categories, &sums, now_ms);
+        }
+        Ok(())
+    }
+
+    /// The catalog's path where it knows the product, else the category that its events named; the leaf last.
+    fn categories_of(&self, id: &str, own: &str) -> Vec<String> {
+        match self.context.parts.catalog.lookup(id) {
+            Some(product) => product.category_path.iter().map(|category| category.to_string()).collect(),
+            None if own.is_empty() => Vec::new(),
+            None => vec![own.to_owned()],
+        }
+    }
+
+    fn make_due(&mut self, category: String) {
+        if self.is_due.insert(category.clone()) {
+            self.due.push_back(category);
+        }
+    }
+}

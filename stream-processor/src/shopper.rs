@@ -1,0 +1,251 @@
+//! The shopper stage: one partition of `events` in, each user's history and the updates for products out.
+
+mod pack;
+mod record;
+
+use crate::cache::RowCache;
+use crate::dead_letter::DeadLetter;
+use crate::outcome::DeadReason;
+use crate::progress::{Checkpoint, ShopperProgress, StageName};
+use crate::stage::{Snapshot, Stage, Unreadable};
+use bytes::Bytes;
+use event_log::Record;
+pub(crate) use pack::Packed;
+use pack::Packer;
+use recommender::user_row::{Observation, fingerprint};
+use recommender::{Interner, UserRow};
+use record::Parsed;
+pub(crate) use record::ShopperRecord;
+use schemas::event::{MAX_AHEAD_MS, MAX_LATE_MS};
+use schemas::proto::{Event, Outcome};
+use schemas::{EventKind, Version};
+use std::sync::Arc;
+use stores::{Row, Table};
+
+/// The shopper stage's state for one partition.
+pub(crate) struct Shopper {
+    partition: u32,
+    generation: u16,
+    names: Arc<Interner>,
+    rows: RowCache<String, UserRow>,
+    progress: ShopperProgress,
+    packer: Packer,
+    dead: Vec<DeadLetter>,
+}
+
+/// What a batch of events leads to.
+#[derive(Default)]
+pub(crate) struct ShopperOutput {
+    /// Records for `product-activity`, in the order to append them.
+    pub(crate) activity: Vec<Packed>,
+    /// Users whose history changed.
+    pub(crate) users: Vec<String>,
+}
+
+impl Shopper {
+    pub(crate) fn new(
+        partition: u32,
+        generation: u16,
+        activity_partitions: u32,
+        names: Arc<Interner>,
+        cached_users: usize,
+        progress: ShopperProgress,
+    ) -> Self {
+        Self {
+            partition,
+            generation,
+            packer: Packer::new(partition, activity_partitions, Arc::clone(&names)),
+            names,
+            rows: RowCache::new(cached_users),
+            progress,
+            dead: Vec::new(),
+        }
+    }
+
+    /// Highest event time so far.
+    pub(crate) fn stream_time_ms(&self) -> i64 {
+        self.progress.highest_event_ms
+    }
+
+    /// The published history of a user whose row is in memory.
+    pub(crate) fn published_history(&self, user: &str) -> Option<Bytes> {
+        self.rows.get(user).map(|row| Bytes::from(row.encode_history(&self.names)))
+    }
+
+    /// Dead letters that wait for the next flush.
+    pub(crate) fn pending_dead_letters(&self) -> usize {
+        self.dead.len()
+    }
+
+    /// Applies one record and says what became of it; `None` when its effects are stored already.
+    fn apply(&mut self, record: &ShopperRecord, users: &mut Vec<String>) -> Option<Outcome> {
+        let offset = record.raw.offset;
+        let version = Version::of(self.generation, offset);
+        match &record.parsed {
+            Err(reason) => Some(self.bury(record, *reason)),
+            Ok(Parsed::Forget { user }) => {
+                let row = self.rows.get(user.as_str()).expect("the batch's rows were admitted");
+                if row.version >= version {
+                    return None;
+                }
+                let row = self.rows.change(user.as_str()).expect("it is there");
+                row.forget();
+                row.version = version;
+                users.push(user.clone());
+                self.packer.outcome(offset, None, Outcome::Forgotten, 0);
+                Some(Outcome::Forgotten)
+            }
+            Ok(Parsed::Event { user, kind, event }) => {
+                let ahead = event.timestamp_ms.saturating_sub(record.raw.append_time_ms) > MAX_AHEAD_MS;
+                if ahead || event.timestamp_ms < 0 {
+                    return Some(self.bury(record, DeadReason::BadTime));
+                }
+                let too_late =
+                    event.timestamp_ms < self.progress.highest_event_ms.saturating_sub(MAX_LATE_MS);
+                self.progress.highest_event_ms = self.progress.highest_event_ms.max(event.timestamp_ms);
+                if too_late {
+                    self.packer.outcome(
+                        offset,
+                        Some(&event.product_id),
+                        Outcome::TooLate,
+                        event.timestamp_ms,
+                    );
+                    return Some(Outcome::TooLate);
+                }
+                let row = self.rows.get(user.as_str()).expect("the batch's rows were admitted");
+                if row.version >= version {
+                    return None;
+                }
+                Some(self.observe(record, user, *kind, event, version, users))
+            }
+        }
+    }
+
+    fn observe(
+        &mut self,
+        record: &ShopperRecord,
+        user: &str,
+        kind: EventKind,
+        event: &Event,
+        version: Version,
+        users: &mut Vec<String>,
+    ) -> Outcome {
+        let (offset, product) = (record.raw.offset, self.names.intern(&event.product_id));
+        let observation = Observation {
+            product,
+            kind,
+            timestamp_ms: event.timestamp_ms,
+            append_time_ms: record.raw.append_time_ms,
+            fingerprint: fingerprint(&event.event_id),
+        };
+        if self.rows.get(user).is_some_and(|row| row.knows(&observation)) {
+            self.packer.outcome(offset, Some(&event.product_id), Outcome::Duplicate, event.timestamp_ms);
+            return Outcome::Duplicate;
+        }
+        let row = self.rows.change(user).expect("it is there");
+        let effects = row.apply(&observation);
+        row.version = version;
+        users.push(user.to_owned());
+        self.packer.applied(offset, product, kind, event, &effects);
+        Outcome::Applied
+    }
+
+    fn bury(&mut self, record: &ShopperRecord, reason: DeadReason) -> Outcome {
+        self.dead.push(DeadLetter::new(self.partition, &record.raw, reason));
+        self.packer.outcome(record.raw.offset, None, Outcome::DeadLettered, 0);
+        Outcome::DeadLettered
+    }
+}
+
+impl Stage for Shopper {
+    type Prepared = ShopperRecord;
+    type Output = ShopperOutput;
+    type FlushKeys = (u64, Vec<String>);
+
+    const NAME: StageName = StageName::Shopper;
+    const TABLE: Table = Table::UserHistory;
+
+    fn prepare(&self, batch: Vec<Record>) -> Vec<ShopperRecord> {
+        batch.into_iter().map(ShopperRecord::parse).collect()
+    }
+
+    fn missing(&mut self, batch: &[ShopperRecord]) -> Vec<String> {
+        let mut missing: Vec<String> = batch
+            .iter()
+            .filter_map(ShopperRecord::user)
+            .filter(|user| !self.rows.touch(*user))
+            .map(str::to_owned)
+            .collect();
+        missing.sort_unstable();
+        missing.dedup();
+        missing
+    }
+
+    fn admit(&mut self, key: &str, row: Option<Row>) -> Result<(), Unreadable> {
+        let row = match row {
+            None => UserRow::default(),
+            Some(row) => UserRow::decode(&row.state, &self.names).map_err(|reason| Unreadable {
+                what: "user row",
+                key: key.to_owned(),
+                reason,
+            })?,
+        };
+        self.rows.admit(key.to_owned(), row);
+        Ok(())
+    }
+
+    fn fold(&mut self, batch: Vec<ShopperRecord>) -> ShopperOutput {
+        let mut users = Vec::new();
+        for record in &batch {
+            self.apply(record, &mut users);
+        }
+        if let Some(last) = batch.last() {
+            self.progress.at = Checkpoint::after(&last.raw);
+        }
+        users.sort_unstable();
+        users.dedup();
+        ShopperOutput { activity: self.packer.finish(), users }
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        self.progress.at
+    }
+
+    fn encoded(&self, key: &str) -> Option<Bytes> {
+        self.rows.get(key).map(|row| Bytes::from(row.encode(&self.names)))
+    }
+
+    fn encoded_progress(&self) -> Bytes {
+        let version = Version::of(self.generation, self.progress.at.next_offset);
+        Bytes::from(self.progress.encode(version))
+    }
+
+    fn changed_rows(&self) -> usize {
+        self.rows.changed_len()
+    }
+
+    fn snapshot(&mut self) -> Snapshot<Self::FlushKeys> {
+        let (epoch, keys) = self.rows.begin_flush();
+        let rows = keys.iter().map(|key| {
+            let row = self.rows.get(key.as_str()).expect("changed rows stay in memory");
+            Row { key: key.clone(), version: row.version, state: Bytes::from(row.encode(&self.names)) }
+        });
+        let rows = vec![
+            (Table::UserHistory, rows.collect()),
+            (Table::DeadLetters, self.dead.drain(..).map(|letter| letter.to_row(self.generation)).collect()),
+        ];
+        Snapshot { at: self.progress.at, rows, progress: self.encoded_progress(), keys: (epoch, keys) }
+    }
+
+    fn stored(&mut self, (epoch, keys): Self::FlushKeys) {
+        self.rows.stored(epoch, &keys);
+    }
+
+    fn make_room(&mut self) {
+        self.rows.make_room();
+    }
+
+    fn cached_rows(&self) -> usize {
+        self.rows.len()
+    }
+}

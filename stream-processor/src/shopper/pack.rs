@@ -1,0 +1,166 @@
+//! Packs the updates of a batch of events into few records: one or more per target partition.
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use prost::Message;
+use recommender::user_row::Effects;
+use recommender::{Interner, Symbol};
+use schemas::EventKind;
+use schemas::partition::partition_of;
+use schemas::proto::{Activity, ActivityRecord, Event, Outcome, PairUpdate, RepeatObservation, SourceEntry};
+use std::sync::Arc;
+
+/// A record for one partition of `product-activity`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Packed {
+    pub(crate) partition: u32,
+    pub(crate) value: Bytes,
+}
+
+/// Entries in a record at most: a pair takes about 10 bytes, an entry at most 60 pairs, so a record stays well under the
+/// megabyte that Kafka takes by default.
+const MAX_ENTRIES: usize = 500;
+
+/// The record under construction for one target partition.
+#[derive(Default)]
+struct Pack {
+    record: ActivityRecord,
+    products: HashMap<Symbol, u32>,
+    categories: HashMap<String, u32>,
+}
+
+impl Pack {
+    /// The entry of a source event, made on first use. Source events come in order.
+    fn entry(&mut self, offset: u64, timestamp_ms: i64) -> &mut SourceEntry {
+        if self.record.entries.last().is_none_or(|entry| entry.offset != offset) {
+            self.record.entries.push(SourceEntry { offset, timestamp_ms, ..SourceEntry::default() });
+        }
+        self.record.entries.last_mut().expect("one was pushed")
+    }
+
+    fn product(&mut self, product: Symbol, names: &Interner) -> u32 {
+        let next = self.record.products.len() as u32;
+        *self.products.entry(product).or_insert_with(|| {
+            self.record.products.push(names.name(product).as_ref().to_owned());
+            next
+        })
+    }
+
+    /// 1 + the category's index; 0 for none.
+    fn category(&mut self, category: &str) -> u32 {
+        if category.is_empty() {
+            return 0;
+        }
+        let next = self.record.categories.len() as u32;
+        1 + *self.categories.entry_ref(category).or_insert_with(|| {
+            self.record.categories.push(category.to_owned());
+            next
+        })
+    }
+}
+
+/// Collects the updates of a batch.
+pub(crate) struct Packer {
+    source_partition: u32,
+    names: Arc<Interner>,
+    packs: Vec<Pack>,
+    full: Vec<Packed>,
+}
+
+impl Packer {
+    pub(crate) fn new(source_partition: u32, targets: u32, names: Arc<Interner>) -> Self {
+        let packs = (0..targets).map(|_| Pack::default()).collect();
+        Self { source_partition, names, packs, full: Vec::new() }
+    }
+
+    /// An event that changed nothing, or a record that is no event: only its outcome is told.
+    pub(crate) fn outcome(
+        &mut self,
+        offset: u64,
+        product_id: Option<&str>,
+        outcome: Outcome,
+        timestamp_ms: i64,
+    ) {
+        let targets = self.packs.len() as u32;
+        let target = match product_id {
+            Some(id) => partition_of(id.as_bytes(), targets),
+            None => self.source_partition % targets,
+        };
+        self.packs[target as usize].entry(offset, timestamp_ms).outcome = outcome as i32;
+        self.seal_full();
+    }
+
+    /// An applied event: its outcome, its product's activity, and both directions of its pairs.
+    pub(crate) fn applied(
+        &mut self,
+        offset: u64,
+        product: Symbol,
+        kind: EventKind,
+        event: &Event,
+        effects: &Effects,
+    ) {
+        let timestamp_ms = event.timestamp_ms;
+        let target = self.target(product);
+        let pack = &mut self.packs[target];
+        let index = pack.product(product, &self.names);
+        let category = pack.category(&event.category_id);
+        let activity = Activity { product: index, category, weight: effects.weight, event_type: kind as u32 };
+        let entry = pack.entry(offset, timestamp_ms);
+        entry.outcome = Outcome::Applied as i32;
+        entry.activity = Some(activity);
+        if effects.session_length > 0 {
+            entry.repeat = Some(RepeatObservation {
+                session_length: effects.session_length,
+                distance: effects.repeat_distance,
+            });
+        }
+        for pair in &effects.pairs {
+            self.pair(offset, timestamp_ms, product, pair.earlier, pair.backward);
+            self.pair(offset, timestamp_ms, pair.earlier, product, pair.forward);
+        }
+        self.seal_full();
+    }
+
+    fn pair(&mut self, offset: u64, timestamp_ms: i64, product: Symbol, other: Symbol, weight: u32) {
+        if weight == 0 {
+            return;
+        }
+        let target = self.target(product);
+        let pack = &mut self.packs[target];
+        let update = PairUpdate {
+            product: pack.product(product, &self.names),
+            other: pack.product(other, &self.names),
+            weight,
+        };
+        pack.entry(offset, timestamp_ms).pairs.push(update);
+    }
+
+    fn target(&self, product: Symbol) -> usize {
+        partition_of(self.names.name(product).as_bytes(), self.packs.len() as u32) as usize
+    }
+
+    /// Between two events only, so that all updates of one event for one target stay in one record.
+    fn seal_full(&mut self) {
+        for (partition, pack) in self.packs.iter_mut().enumerate() {
+            if pack.record.entries.len() >= MAX_ENTRIES {
+                self.full.push(seal(partition as u32, self.source_partition, pack));
+            }
+        }
+    }
+
+    /// The records of the batch, in the order to append them.
+    pub(crate) fn finish(&mut self) -> Vec<Packed> {
+        for (partition, pack) in self.packs.iter_mut().enumerate() {
+            if !pack.record.entries.is_empty() {
+                self.full.push(seal(partition as u32, self.source_partition, pack));
+            }
+        }
+        std::mem::take(&mut self.full)
+    }
+}
+
+fn seal(partition: u32, source_partition: u32, pack: &mut Pack) -> Packed {
+    let Pack { mut record, .. } = std::mem::take(pack);
+    record.source_partition = source_partition;
+    Packed { partition, value: Bytes::from(record.encode_to_vec()) }
+}

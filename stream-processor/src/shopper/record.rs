@@ -1,0 +1,53 @@
+use crate::outcome::DeadReason;
+use event_log::Record;
+use prost::Message;
+use schemas::EventKind;
+use schemas::event::MAX_ID_BYTES;
+use schemas::proto::{Event, EventRecord, event_record};
+use schemas::user::UserKey;
+
+/// A record of `events`, decoded.
+pub(crate) struct ShopperRecord {
+    pub(crate) raw: Record,
+    pub(crate) parsed: Result<Parsed, DeadReason>,
+}
+
+pub(crate) enum Parsed {
+    Event { user: String, kind: EventKind, event: Box<Event> },
+    Forget { user: String },
+}
+
+impl ShopperRecord {
+    pub(crate) fn parse(raw: Record) -> Self {
+        let parsed = parse(&raw);
+        Self { raw, parsed }
+    }
+
+    /// The user whose row it touches.
+    pub(crate) fn user(&self) -> Option<&str> {
+        match &self.parsed {
+            Ok(Parsed::Event { user, .. } | Parsed::Forget { user }) => Some(user),
+            Err(_) => None,
+        }
+    }
+}
+
+/// Any producer may write to the topic, so nothing that ingest would have refused is taken for granted.
+fn parse(raw: &Record) -> Result<Parsed, DeadReason> {
+    let record = EventRecord::decode(&*raw.value).map_err(|_| DeadReason::Undecodable)?;
+    let user = UserKey::parse(&raw.key).ok_or(DeadReason::BadKey)?.as_str().to_owned();
+    match record.record {
+        None => Err(DeadReason::Undecodable),
+        Some(event_record::Record::ForgetUser(_)) => Ok(Parsed::Forget { user }),
+        Some(event_record::Record::Event(event)) => {
+            let kind = u32::try_from(event.event_type).ok().and_then(EventKind::from_code);
+            let kind = kind.ok_or(DeadReason::Incomplete)?;
+            let is_id = |id: &str| !id.is_empty() && id.len() <= MAX_ID_BYTES;
+            if !is_id(&event.event_id) || !is_id(&event.product_id) || event.category_id.len() > MAX_ID_BYTES
+            {
+                return Err(DeadReason::Incomplete);
+            }
+            Ok(Parsed::Event { user, kind, event: Box::new(event) })
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What the stored state is worth: a digest to compare runs by, and a proof against the log.
+
+mod digest;
+mod verify;
+
+pub use digest::{Digest, digest};
+pub use verify::{Difference, Verification, VerifyError, verify};
