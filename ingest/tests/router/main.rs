@@ -5,6 +5,7 @@ mod batches;
 mod bodies;
 mod catalog;
 mod events;
+mod examples;
 mod openapi;
 mod pressure;
 mod support;
