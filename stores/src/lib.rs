@@ -2,7 +2,7 @@
 //! continues from).
 //!
 //! [`ServingStore`] has the adapters `redis` and `memory`; [`StateStore`] has `cql` (Scylla, Cassandra) and `embedded`.
-//! One contract suite each runs against all adapters. This is the only crate that knows the redis and scylla drivers.
+//! One contract suite each runs against all adapters; `faulty` wraps any of them for tests of others. This is the only crate that knows the redis and scylla drivers.
 
 pub mod cql;
 pub mod embedded;
