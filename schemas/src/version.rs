@@ -19,7 +19,7 @@ impl Version {
 
     /// The version that the record at `offset` gives to the rows it changes.
     pub fn of(generation: u16, offset: u64) -> Self {
-        debug_assert!(generation >= 1 && generation <= Self::MAX_GENERATION, "generation {generation}");
+        debug_assert!((1..=Self::MAX_GENERATION).contains(&generation), "generation {generation}");
         debug_assert!(offset < 1 << Self::OFFSET_BITS, "offset {offset}");
         Self((u64::from(generation) << Self::OFFSET_BITS) | offset)
     }

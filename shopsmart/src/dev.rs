@@ -2,8 +2,24 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
+use anyhow::{Context, Result};
+use event_log::ProducerMode;
+use ingest::{IngestConfig, IngestDeps};
+use service_runtime::config::HttpConfig;
+use service_runtime::http::{serve, with_fallbacks};
+use service_runtime::keys::Keys;
+use service_runtime::lifecycle::LifecycleError;
+use service_runtime::{Health, Lifecycle, telemetry};
+use serving::{Serving, ServingConfig, ServingDeps};
+use stream_processor::{Parts, Processor, ProcessorConfig, admin};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::embedded;
 
 /// Where and how to run.
 #[derive(Debug, Clone)]
@@ -21,14 +37,110 @@ pub struct DevOptions {
 pub struct Dev {
     /// The address they listen on.
     pub addr: SocketAddr,
+    running: JoinHandle<Result<(), LifecycleError>>,
 }
 
-/// Starts the services; they run until `stop`.
+/// How long the processor may take to flush when it is told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+/// What a component without work in progress may take.
+const BRIEF: Duration = Duration::from_secs(2);
+
+/// Starts the services; they run until `stop`, or until a signal.
 ///
 /// # Errors
 /// When they cannot be started.
-pub async fn start(options: DevOptions, _stop: CancellationToken) -> anyhow::Result<Dev> {
-    anyhow::bail!("not built yet: {options:?}")
+pub async fn start(options: DevOptions, stop: CancellationToken) -> Result<Dev> {
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}: choose another with --listen", options.listen))?;
+    let addr = listener.local_addr()?;
+    let keys = Keys::open();
+    keys.check_listen(addr, false)?;
+    let metrics = telemetry::install_metrics();
+    let parts = embedded::open(&options.data).await?;
+
+    let config = ProcessorConfig {
+        generation: embedded::GENERATION,
+        events_partitions: options.partitions,
+        activity_partitions: options.partitions,
+        // A flush costs one fsync here: often is cheap, and shortens what a restart does again.
+        flush_interval_ms: 2_000,
+        fallback_interval_ms: 4_000,
+        ..ProcessorConfig::default()
+    };
+    let processor = Processor::prepare(parts.clone(), config).await?;
+    let serving = serving(&parts, &keys);
+    let http = HttpConfig { listen: addr, ..HttpConfig::default() };
+    let producer_dead = CancellationToken::new();
+    let ingest = ingest(&parts, keys, producer_dead.clone())?;
+    let health = Health::new();
+    let mut description = ingest::openapi();
+    description.merge(serving::openapi());
+    let router = ingest
+        .merge(serving.router())
+        .merge(admin::router(processor.clone()))
+        .merge(ingest::docs(description))
+        .merge(health.routes(metrics));
+    let router = with_fallbacks(router, "shopsmart");
+
+    let mut lifecycle = Lifecycle::new(health.clone());
+    let shutdown = lifecycle.shutdown();
+    let follow = {
+        let (log, topic, catalog) = (Arc::clone(&parts.log), parts.topics.products.clone(), Arc::clone(&parts.catalog));
+        move |token| catalog::follow(log, topic, catalog, token)
+    };
+    lifecycle.spawn("catalog", BRIEF, |token| async move {
+        follow(token).await;
+        Ok(())
+    });
+    lifecycle.spawn("processor", DRAIN, |token| async move { Ok(processor.run(token).await?) });
+    lifecycle.spawn("snapshots", BRIEF, |token| async move {
+        serving.refresh(token).await;
+        Ok(())
+    });
+    lifecycle.spawn("http", http.drain() + BRIEF, |token| async move { Ok(serve(listener, router, &http, token).await?) });
+    lifecycle.spawn("log", BRIEF, |token| async move {
+        tokio::select! {
+            () = token.cancelled() => Ok(()),
+            () = producer_dead.cancelled() => anyhow::bail!("the log takes no more records: is the disk full?"),
+        }
+    });
+    lifecycle.spawn("stop", BRIEF, move |token| async move {
+        tokio::select! {
+            () = stop.cancelled() => shutdown.trigger(),
+            () = token.cancelled() => return Ok(()),
+        }
+        token.cancelled().await;
+        Ok(())
+    });
+    #[allow(clippy::disallowed_methods, reason = "waited for in Dev::wait")]
+    let running = tokio::spawn(lifecycle.run());
+    Ok(Dev { addr, running })
+}
+
+fn serving(parts: &Parts, keys: &Keys) -> Serving {
+    Serving::new(ServingDeps {
+        config: ServingConfig { generation: embedded::GENERATION, ..ServingConfig::default() },
+        store: Arc::clone(&parts.serving),
+        fallback: Some(Arc::clone(&parts.state)),
+        catalog: Arc::clone(&parts.catalog),
+        clock: Arc::clone(&parts.clock),
+        keys: keys.clone(),
+        generation: embedded::GENERATION,
+    })
+}
+
+fn ingest(parts: &Parts, keys: Keys, producer_dead: CancellationToken) -> Result<axum::Router> {
+    let config = IngestConfig::default();
+    let mode = ProducerMode::Bounded { ack_timeout_ms: config.ack_timeout_ms, linger_ms: config.linger_ms };
+    Ok(ingest::router(IngestDeps {
+        producer: parts.log.producer(mode)?,
+        clock: Arc::clone(&parts.clock),
+        keys,
+        topics: parts.topics.clone(),
+        producer_dead,
+        config,
+    }))
 }
 
 impl Dev {
@@ -36,7 +148,7 @@ impl Dev {
     ///
     /// # Errors
     /// When one of them failed.
-    pub async fn wait(self) -> anyhow::Result<()> {
-        Ok(())
+    pub async fn wait(self) -> Result<()> {
+        Ok(self.running.await??)
     }
 }

@@ -3,7 +3,9 @@
 pub mod cli;
 pub mod client;
 pub mod dev;
+pub mod embedded;
 pub mod rebuild;
 pub mod replay;
+pub mod simulator;
 pub mod state;
 pub mod target;

@@ -2,11 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 use service_runtime::config::ConfigError;
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// Section `[processor]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProcessorConfig {
+    /// Address and port of health, metrics and the admin endpoints. These have no keys yet: keep them on loopback or a
+    /// private network.
+    pub listen: SocketAddr,
     /// Generation of the derived state that this processor builds, 1 to 8191. All copies and serving use the same one.
     pub generation: u16,
     /// Partitions of `events`, used when the topic is created. Fixed for the life of a generation.
@@ -43,6 +47,7 @@ pub struct ProcessorConfig {
 impl Default for ProcessorConfig {
     fn default() -> Self {
         Self {
+            listen: (Ipv4Addr::LOCALHOST, 8082).into(),
             generation: 1,
             events_partitions: 8,
             activity_partitions: 8,

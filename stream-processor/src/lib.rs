@@ -19,6 +19,7 @@ mod publish;
 mod refill;
 mod shopper;
 mod stage;
+pub mod start;
 pub mod state;
 mod status;
 pub mod topology;

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,8 @@ pub struct RedisConfig {
     pub username: String,
     /// Password; none when empty. Best given by the environment.
     pub password: Secret,
+    /// PEM file with the certificate authorities for `rediss://`; the system's when absent.
+    pub ca_file: Option<PathBuf>,
     /// How long one round trip may take before serving falls back (1 to 600,000).
     pub timeout_ms: u64,
 }
@@ -28,6 +31,7 @@ impl Default for RedisConfig {
             cluster: false,
             username: String::new(),
             password: Secret::default(),
+            ca_file: None,
             timeout_ms: 1_000,
         }
     }
@@ -69,6 +73,10 @@ pub struct CqlConfig {
     pub username: String,
     /// Password of `username`; best given by the environment.
     pub password: Secret,
+    /// Whether connections are encrypted. Certificates must name the nodes' addresses.
+    pub tls: bool,
+    /// PEM file with the certificate authorities; the system's when absent.
+    pub ca_file: Option<PathBuf>,
     /// How long one request may take (1 to 600,000).
     pub timeout_ms: u64,
 }
@@ -83,6 +91,8 @@ impl Default for CqlConfig {
             local_datacenter: None,
             username: String::new(),
             password: Secret::default(),
+            tls: false,
+            ca_file: None,
             timeout_ms: 5_000,
         }
     }
