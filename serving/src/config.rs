@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use service_runtime::config::{ConfigError, HttpConfig};
+use service_runtime::keys::KeyConfig;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How answers are made. Durations are `*_ms`, in milliseconds.
@@ -11,6 +13,14 @@ use std::time::Duration;
 pub struct ServingConfig {
     /// The listener and its limits.
     pub http: HttpConfig,
+    /// API keys by hash. None here and none in `keys_file`: open to everyone who reaches it.
+    pub keys: Vec<KeyConfig>,
+    /// A TOML file with further `[[keys]]`, read again when it changes and on SIGHUP.
+    pub keys_file: Option<PathBuf>,
+    /// Listen beyond loopback though no keys are configured.
+    pub insecure: bool,
+    /// Origins (`https://shop.example`) whose pages may ask; `*` = all.
+    pub cors_origins: Vec<String>,
     /// The generation of derived state to read (1 to 8191): a rebuild makes a new one beside the live one.
     pub generation: u16,
     /// How long a read of the serving store may take before the state store is asked (1 to 10,000). It bounds what a slow
@@ -40,6 +50,10 @@ impl Default for ServingConfig {
     fn default() -> Self {
         Self {
             http: HttpConfig { listen: (Ipv4Addr::LOCALHOST, 8081).into(), ..HttpConfig::default() },
+            keys: Vec::new(),
+            keys_file: None,
+            insecure: false,
+            cors_origins: Vec::new(),
             generation: 1,
             store_timeout_ms: 80,
             fallback_timeout_ms: 250,
@@ -75,7 +89,14 @@ impl ServingConfig {
         within("snapshot_max_age_ms", self.snapshot_max_age_ms, self.snapshot_refresh_ms, 3_600_000)?;
         within("marker_refresh_ms", self.marker_refresh_ms, 10, 60_000)?;
         within("category_cache", self.category_cache as u64, 1, 100_000)?;
-        within("position_wait_ms", self.position_wait_ms, 0, 10_000)
+        within("position_wait_ms", self.position_wait_ms, 0, 10_000)?;
+        for origin in &self.cors_origins {
+            let scheme = origin.starts_with("http://") || origin.starts_with("https://");
+            let legal = origin == "*" || (scheme && !origin.ends_with('/') && origin.is_ascii());
+            let allowed = "origins like https://shop.example, or *";
+            ConfigError::require(legal, section, "cors_origins", origin, allowed)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn snapshot_refresh(&self) -> Duration {

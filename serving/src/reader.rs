@@ -22,6 +22,9 @@ pub(crate) struct Read<T> {
     pub(crate) degraded: Option<Degraded>,
 }
 
+/// Between tries to connect the state store.
+const CONNECT_PAUSE: Duration = Duration::from_secs(1);
+
 /// The stores behind their time limits.
 pub(crate) struct Reader {
     generation: u16,
@@ -128,6 +131,18 @@ impl Reader {
     /// Markers in the order of `keys`. There is no other place for them: they say how the serving store is doing.
     pub(crate) async fn markers(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, Unavailable> {
         self.serving.ask(|store| async move { store.get_markers(keys).await }).await
+    }
+
+    /// Asks the state store once without a time limit, and again until it answers. Adapters connect when first asked, which
+    /// takes longer than a request may wait: a fallback that has to connect first would never be ready.
+    pub(crate) async fn connect_fallback(&self) {
+        let Some(state) = &self.state else { return };
+        let key = [names::layout_key(self.generation)];
+        while let Err(error) = state.store.get_many(Table::Published, self.generation, &key).await {
+            tracing::warn!(%error, "there is no fallback yet");
+            tokio::time::sleep(CONNECT_PAUSE).await;
+        }
+        tracing::info!("the fallback is ready");
     }
 
     async fn published_state(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, Unavailable> {

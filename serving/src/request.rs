@@ -60,11 +60,11 @@ pub struct RecommendationRequest {
     pub exclude: Vec<String>,
     /// `exclude`, `include` or `purchased`.
     #[schema(value_type = Option<Seen>, default = "exclude")]
-    #[param(value_type = Option<Seen>, inline, default = "exclude")]
+    #[param(value_type = Option<Seen>, inline)]
     pub seen: Seen,
     /// The window of the trending tiers: `1h`, `24h`, `7d` or `30d`. Without it 24h, filled up from 7d and 30d.
-    #[schema(value_type = Option<String>)]
-    #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "^(1h|24h|7d|30d)$")]
+    #[param(value_type = Option<String>, pattern = "^(1h|24h|7d|30d)$")]
     pub window: Option<Window>,
     /// A receipt of ingest: the answer waits up to 200 ms for that event to be reflected, and says in
     /// `freshness.reached` whether it is.
@@ -107,7 +107,7 @@ pub struct SimilarRequest {
 #[into_params(parameter_in = Query)]
 pub struct TrendingRequest {
     /// `1h`, `24h`, `7d` or `30d`.
-    #[param(value_type = Option<String>, default = "24h")]
+    #[param(value_type = Option<String>, pattern = "^(1h|24h|7d|30d)$", default = "24h")]
     pub window: Window,
     /// Only products of this category.
     pub category_id: Option<String>,

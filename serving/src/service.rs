@@ -4,13 +4,17 @@ use crate::http::{App, routes};
 use crate::reader::Reader;
 use crate::snapshots::Snapshots;
 use axum::Router;
+use axum::http::Method;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
 use catalog::Catalog;
 use service_runtime::SharedClock;
 use service_runtime::http::instrument;
 use service_runtime::keys::Keys;
 use std::sync::Arc;
+use std::time::Duration;
 use stores::{ServingStore, StateStore};
 use tokio_util::sync::CancellationToken;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 /// What serving is built from.
 pub struct ServingDeps {
@@ -50,7 +54,7 @@ impl Serving {
     pub fn router(&self) -> Router {
         let timeout = self.app.engine.config.http.request_timeout();
         let router = routes().split_for_parts().0.with_state(self.app.clone());
-        instrument(router, "serving", timeout)
+        instrument(router.layer(cors(&self.app.engine.config.cors_origins)), "serving", timeout)
     }
 
     /// Reads the snapshots once, so that the first requests do not have to.
@@ -61,6 +65,21 @@ impl Serving {
     /// Reads the snapshots again and again until `token` is cancelled. Answers are right without it, but wait for lists that
     /// it would have read before.
     pub async fn refresh(&self, token: CancellationToken) {
-        self.app.engine.snapshots.keep_fresh(token).await;
+        let Engine { reader, snapshots, .. } = &*self.app.engine;
+        tokio::join!(snapshots.keep_fresh(&token), token.run_until_cancelled(reader.connect_fallback()));
     }
+}
+
+/// Lets pages of these origins ask. Answers are never cached by origin, so `*` needs no more than that.
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok()))
+    };
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, HeaderName::from_static("x-api-key")])
+        .max_age(Duration::from_secs(3600))
 }

@@ -46,7 +46,7 @@ impl Snapshots {
     }
 
     /// Reads everything again in its rhythm until `token` is cancelled, and categories when they are asked for.
-    pub(crate) async fn keep_fresh(&self, token: CancellationToken) {
+    pub(crate) async fn keep_fresh(&self, token: &CancellationToken) {
         let rhythm = |period| {
             let mut rhythm = interval(period);
             rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use tokio::sync::watch;
 
 /// Partitions with fixed ends that may lie behind the last record, as after a compaction.
-struct ScriptedLog {
+struct CompactedLog {
     partitions: Vec<Partition>,
     /// Errors to answer with before anything works.
     failures: Mutex<VecDeque<LogError>>,
@@ -27,7 +27,7 @@ struct Partition {
     later: Mutex<VecDeque<Vec<Record>>>,
 }
 
-impl ScriptedLog {
+impl CompactedLog {
     fn new(partitions: Vec<Partition>) -> Arc<Self> {
         let (failures, followed) = (Mutex::default(), watch::Sender::default());
         Arc::new(Self { partitions, failures, followed })
@@ -39,7 +39,7 @@ impl ScriptedLog {
 }
 
 #[async_trait]
-impl EventLog for ScriptedLog {
+impl EventLog for CompactedLog {
     async fn ensure_topics(&self, _: &[TopicSpec]) -> Result<(), LogError> {
         Ok(())
     }
@@ -101,13 +101,13 @@ fn partition(records: Vec<Record>, end: u64, later: Vec<Vec<Record>>) -> Partiti
     Partition { records, end, later: Mutex::new(later.into()) }
 }
 
-fn start(log: &Arc<ScriptedLog>) -> (Arc<Catalog>, CancellationToken, tokio::task::JoinHandle<()>) {
+fn start(log: &Arc<CompactedLog>) -> (Arc<Catalog>, CancellationToken, tokio::task::JoinHandle<()>) {
     let (catalog, token) = (Arc::new(Catalog::new()), CancellationToken::new());
     let work = follow(Arc::clone(log) as _, "products".to_owned(), Arc::clone(&catalog), token.clone());
     (catalog, token, tokio::spawn(work))
 }
 
-async fn followed(log: &ScriptedLog, count: usize) -> Vec<(u32, u64)> {
+async fn followed(log: &CompactedLog, count: usize) -> Vec<(u32, u64)> {
     let mut followed = log.followed.subscribe();
     followed.wait_for(|followed| followed.len() >= count).await.unwrap().clone()
 }
@@ -116,7 +116,7 @@ async fn followed(log: &ScriptedLog, count: usize) -> Vec<(u32, u64)> {
 async fn is_loaded_once_every_partition_is_read_even_if_compaction_took_the_last_records() {
     let full = partition(vec![record(0, "a", true), record(1, "b", false), record(2, "a", false)], 3, vec![]);
     let gaps = partition(vec![record(4, "c", true), record(7, "d", false)], 20, vec![]);
-    let log = ScriptedLog::new(vec![full, gaps]);
+    let log = CompactedLog::new(vec![full, gaps]);
     let (catalog, token, task) = start(&log);
     catalog.loaded().await;
     assert!(!catalog.is_active("a") && !catalog.is_active("b") && !catalog.is_active("d"));
@@ -132,7 +132,7 @@ async fn is_loaded_once_every_partition_is_read_even_if_compaction_took_the_last
 async fn goes_on_where_a_broken_stream_ended() {
     let records = vec![record(0, "a", true)];
     let later = vec![vec![record(1, "a", false)], vec![record(2, "b", false)]];
-    let log = ScriptedLog::new(vec![partition(records, 1, later)]);
+    let log = CompactedLog::new(vec![partition(records, 1, later)]);
     let (catalog, _token, _task) = start(&log);
     assert_eq!(followed(&log, 3).await, [(0, 1), (0, 2), (0, 3)]);
     assert!(!catalog.is_active("a") && !catalog.is_active("b"));
@@ -140,7 +140,7 @@ async fn goes_on_where_a_broken_stream_ended() {
 
 #[tokio::test]
 async fn a_log_that_fails_at_first_delays_loading_only() {
-    let log = ScriptedLog::new(vec![partition(vec![record(0, "a", false)], 1, vec![])]);
+    let log = CompactedLog::new(vec![partition(vec![record(0, "a", false)], 1, vec![])]);
     let down = || LogError::Unavailable { action: "test", reason: "down".to_owned() };
     let gone =
         LogError::OutOfRange { topic: "products".to_owned(), partition: 0, offset: 9, start: 0, end: 1 };

@@ -10,7 +10,8 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use service_runtime::Problem;
 use service_runtime::http::ProblemBody;
 use service_runtime::keys::{Authorized, Read};
-use utoipa::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -19,11 +20,29 @@ const MAX_BODY_BYTES: usize = 512 * 1024;
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "ShopSmart serving", description = "Recommendations, similar products, trending products and histories."),
+    info(title = "ShopSmart serving", version = "1", description = "Recommendations, similar products, trending products and histories."),
     components(schemas(ProblemBody)),
-    tags((name = "recommendations"), (name = "products"), (name = "users"))
+    tags(
+        (name = "recommendations", description = "What to show a shopper"),
+        (name = "products", description = "What goes together, and what trends"),
+        (name = "users", description = "What is known of a shopper"),
+    ),
+    modifiers(&Security),
 )]
 struct Document;
+
+/// The two ways to show a key with the scope `read`.
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        let components = description.components.get_or_insert_default();
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let header = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
+        components.add_security_scheme("api_key", SecurityScheme::ApiKey(header));
+    }
+}
 
 /// Every route with its description.
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -40,7 +59,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 ///
 /// From what goes with the products of the shopper's session, topped up with what trends in their category and then in the
 /// whole shop. Never empty while anything trends.
-#[utoipa::path(get, path = "/recommendations", tag = "recommendations", params(RecommendationRequest), responses(
+#[utoipa::path(get, path = "/recommendations", tag = "recommendations", params(RecommendationRequest),
+    security(("bearer" = []), ("api_key" = [])), responses(
     (status = 200, body = Recommendations),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -56,7 +76,8 @@ async fn recommend(
 /// Products for a shopper, asked for by a body
 ///
 /// The same as the query, for lists that are too long for an address.
-#[utoipa::path(post, path = "/recommendations", tag = "recommendations", request_body = RecommendationRequest, responses(
+#[utoipa::path(post, path = "/recommendations", tag = "recommendations", request_body = RecommendationRequest,
+    security(("bearer" = []), ("api_key" = [])), responses(
     (status = 200, body = Recommendations),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -73,7 +94,8 @@ async fn recommend_by_body(
 /// Products that go with a cart
 ///
 /// `product_id` lists what is in the cart, which itself is never in the answer. The shopper is optional.
-#[utoipa::path(post, path = "/recommendations/cart", tag = "recommendations", request_body = RecommendationRequest, responses(
+#[utoipa::path(post, path = "/recommendations/cart", tag = "recommendations", request_body = RecommendationRequest,
+    security(("bearer" = []), ("api_key" = [])), responses(
     (status = 200, body = Recommendations),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -89,7 +111,8 @@ async fn recommend_for_cart(
 
 /// Products that go with a product
 #[utoipa::path(get, path = "/products/{id}/similar", tag = "products",
-    params(("id" = String, Path, description = "The product"), SimilarRequest), responses(
+    params(("id" = String, Path, description = "The product"), SimilarRequest),
+    security(("bearer" = []), ("api_key" = [])), responses(
     (status = 200, body = Similar),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -104,7 +127,8 @@ async fn similar(
 }
 
 /// What trends, in the whole shop or in a category
-#[utoipa::path(get, path = "/trending", tag = "products", params(TrendingRequest), responses(
+#[utoipa::path(get, path = "/trending", tag = "products", params(TrendingRequest),
+    security(("bearer" = []), ("api_key" = [])), responses(
     (status = 200, body = TrendingAnswer),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -119,7 +143,8 @@ async fn trending(
 
 /// What a shopper did lately, the newest first
 #[utoipa::path(get, path = "/users/{id}/history", tag = "users",
-    params(("id" = String, Path, description = "The shopper"), HistoryRequest), responses(
+    params(("id" = String, Path, description = "The shopper"), HistoryRequest),
+    security(("bearer" = []), ("api_key" = [])), responses(
     (status = 200, body = History),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
 ))]

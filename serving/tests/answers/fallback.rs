@@ -4,6 +4,7 @@ use schemas::published::Window;
 use serde_json::{Value, json};
 use service_runtime::keys::Keys;
 use serving::ServingConfig;
+use std::time::Duration;
 
 const ASK: &str = "/recommendations?user_id=7&k=3";
 
@@ -29,7 +30,7 @@ async fn without_the_serving_store_the_state_store_answers_the_same() {
     let shop = shop(config()).await;
     let usual = shop.ok(ASK).await;
     assert_eq!(degraded(&usual), (&json!(false), &json!(null)));
-    shop.store.faults.set_down(true);
+    shop.store.faults().fail_until_told();
     let answer = shop.ok(ASK).await;
     assert_eq!(answer["items"], usual["items"]);
     assert_eq!(degraded(&answer), (&json!(true), &json!("serving_store_unavailable")));
@@ -40,13 +41,24 @@ async fn without_the_serving_store_the_state_store_answers_the_same() {
         assert!(!ids(&answer).is_empty(), "{path}");
         assert_eq!(answer["freshness"]["degraded"], true, "{path}");
     }
-    shop.store.faults.set_down(false);
+}
+
+#[tokio::test]
+async fn a_store_that_is_back_is_used_again() {
+    let config = ServingConfig { breaker_open_ms: 1, ..config() };
+    let shop = shop(config).await;
+    shop.store.faults().fail_until_told();
+    for _ in 0..10 {
+        assert_eq!(degraded(&shop.ok(ASK).await).0, true);
+    }
+    shop.store.faults().recover();
+    while degraded(&shop.ok(ASK).await).0 == true {}
 }
 
 #[tokio::test]
 async fn trends_come_from_the_state_store_when_they_are_read_again() {
     let shop = shop(config()).await;
-    shop.store.faults.set_down(true);
+    shop.store.faults().fail_until_told();
     shop.serving.warm_up().await;
     let answer = shop.ok("/trending").await;
     assert_eq!(ids(&answer), ["t", "u"]);
@@ -56,8 +68,8 @@ async fn trends_come_from_the_state_store_when_they_are_read_again() {
 #[tokio::test]
 async fn without_any_store_the_last_good_lists_answer() {
     let shop = shop(config()).await;
-    shop.store.faults.set_down(true);
-    shop.state.faults.set_down(true);
+    shop.store.faults().fail_until_told();
+    shop.state.faults().fail_until_told();
     shop.serving.warm_up().await;
     for path in [ASK, "/recommendations?k=2", "/trending"] {
         let answer = shop.ok(path).await;
@@ -72,8 +84,8 @@ async fn without_any_store_the_last_good_lists_answer() {
 #[tokio::test]
 async fn a_process_that_never_saw_a_store_still_answers() {
     let shop = Shop::empty(config(), Keys::open());
-    shop.store.faults.set_down(true);
-    shop.state.faults.set_down(true);
+    shop.store.faults().fail_until_told();
+    shop.state.faults().fail_until_told();
     let answer = shop.ok(ASK).await;
     assert_eq!(ids(&answer), [""; 0]);
     assert_eq!(answer["freshness"]["degraded"], true);
@@ -93,7 +105,7 @@ async fn a_shop_without_events_is_not_degraded() {
 async fn a_serving_store_that_lost_its_data_is_noticed_by_its_missing_markers() {
     let shop = shop(config()).await;
     let usual = shop.ok(ASK).await;
-    shop.store.values.clear();
+    shop.store.inner().clear();
     shop.serving.warm_up().await;
     let answer = shop.ok(ASK).await;
     assert_eq!(answer["items"], usual["items"]);
@@ -103,10 +115,10 @@ async fn a_serving_store_that_lost_its_data_is_noticed_by_its_missing_markers() 
 #[tokio::test]
 async fn absence_is_believed_while_the_markers_stand() {
     let shop = shop(config()).await.without_state();
-    let before = shop.state.faults.asked();
+    let before = shop.state.faults().reads();
     shop.ok("/recommendations?user_id=stranger").await;
     shop.ok("/products/unknown/similar").await;
-    assert_eq!(shop.state.faults.asked(), before);
+    assert_eq!(shop.state.faults().reads(), before);
 }
 
 #[tokio::test]
@@ -114,14 +126,14 @@ async fn a_store_that_hangs_is_left_alone_after_a_few_tries() {
     let config =
         ServingConfig { store_timeout_ms: 5, breaker_failures: 2, breaker_open_ms: 60_000, ..config() };
     let shop = shop(config).await;
-    shop.store.faults.hangs.store(true, std::sync::atomic::Ordering::SeqCst);
-    let before = shop.store.faults.asked();
+    shop.store.faults().delay(Duration::from_secs(3600));
+    let before = shop.store.faults().reads();
     for _ in 0..5 {
         let answer = shop.ok(ASK).await;
         assert_eq!(ids(&answer), ["x", "y", "t"]);
         assert_eq!(answer["freshness"]["degraded"], true);
     }
-    assert_eq!(shop.store.faults.asked() - before, 2);
+    assert_eq!(shop.store.faults().reads() - before, 2);
 }
 
 #[tokio::test]
@@ -131,8 +143,8 @@ async fn exclusions_hold_in_every_fallback() {
     let path = format!("{ASK}&exclude=x");
     let expected = ["y", "u"];
     assert_eq!(ids(&shop.ok(&path).await), expected);
-    shop.store.faults.set_down(true);
+    shop.store.faults().fail_until_told();
     assert_eq!(ids(&shop.ok(&path).await), expected);
-    shop.state.faults.set_down(true);
+    shop.state.faults().fail_until_told();
     assert_eq!(ids(&shop.ok(&path).await), ["u"]);
 }

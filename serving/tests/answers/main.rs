@@ -3,8 +3,8 @@
 mod bad_input;
 mod cart;
 mod fallback;
-mod faulty;
 mod freshness;
+mod memory_state;
 mod openapi;
 mod position;
 mod round_trips;

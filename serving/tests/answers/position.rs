@@ -1,4 +1,4 @@
-use crate::shop::{GENERATION, NOW_MS, Shop, config, ids, position};
+use crate::shop::{GENERATION, NOW_MS, Shop, config, ids, position, read_after};
 use schemas::EventKind::View;
 use schemas::published::{Marker, Window};
 use schemas::{Position, Version, names};
@@ -32,10 +32,10 @@ async fn a_position_that_is_reflected_does_not_wait() {
 #[tokio::test]
 async fn an_answer_waits_for_the_shoppers_own_event() {
     let shop = shop(config()).await;
-    let before = shop.store.faults.asked();
+    let before = shop.store.faults().reads();
     let publish = async {
         // Only after the first read has found the row as it was.
-        shop.store.faults.asked_more_than(before + 1).await;
+        read_after(&shop, before + 1).await;
         shop.shopper("7", 41, &[("b", View, 1), ("a", View, 2)]).await;
     };
     let path = ask("7", position("7", 41));
@@ -49,9 +49,9 @@ async fn an_answer_waits_for_the_shoppers_own_event() {
 async fn an_event_that_changed_no_row_is_reached_by_the_partitions_marker() {
     let shop = shop(config()).await;
     let until = position("stranger", 55);
-    let before = shop.store.faults.asked();
+    let before = shop.store.faults().reads();
     let publish = async {
-        shop.store.faults.asked_more_than(before + 1).await;
+        read_after(&shop, before + 1).await;
         let marker = Marker {
             version: Version::of(GENERATION, 60),
             published_at_ms: NOW_MS,
@@ -87,7 +87,7 @@ async fn a_row_says_nothing_about_a_position_of_another_partition() {
 #[tokio::test]
 async fn nobody_waits_for_a_store_that_is_down() {
     let shop = shop(config()).await;
-    shop.store.faults.set_down(true);
+    shop.store.faults().fail_until_told();
     let answer = shop.ok(&ask("7", position("7", 1_000))).await;
     assert_eq!(answer["freshness"]["reached"], false);
     assert_eq!(answer["freshness"]["degraded"], true);

@@ -28,20 +28,20 @@ async fn an_answer_costs_at_most_two_round_trips() {
         ("/trending", 0),
         ("/trending?category_id=pans", 0),
     ] {
-        let before = shop.store.faults.asked();
+        let before = shop.store.faults().reads();
         assert!(!ids(&shop.ok(path).await).is_empty(), "{path}");
-        assert_eq!(shop.store.faults.asked() - before, most, "{path}");
+        assert_eq!(shop.store.faults().reads() - before, most, "{path}");
     }
 }
 
 #[tokio::test]
 async fn a_category_is_read_once_however_many_ask() {
     let shop = shop().await;
-    let before = shop.store.faults.asked();
+    let before = shop.store.faults().reads();
     let asked = (0..20).map(|_| shop.ok("/trending?category_id=pans"));
     let answers = futures::future::join_all(asked).await;
     assert!(answers.iter().all(|answer| ids(answer) == ["t"]));
-    assert_eq!(shop.store.faults.asked() - before, 1);
+    assert_eq!(shop.store.faults().reads() - before, 1);
 }
 
 #[tokio::test]

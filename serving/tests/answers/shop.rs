@@ -1,6 +1,6 @@
 //! A shop whose published state is written by hand, and its serving.
 
-use crate::faulty::{TestServingStore, TestStateStore};
+use crate::memory_state::MemoryStateStore;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
@@ -22,6 +22,8 @@ use service_runtime::http::with_fallbacks;
 use service_runtime::keys::Keys;
 use serving::{Serving, ServingConfig, ServingDeps};
 use std::sync::Arc;
+use stores::faulty::{FaultyServingStore, FaultyStateStore};
+use stores::memory::MemoryServingStore;
 use stores::{Row, ServingStore, StateStore, Table};
 use tower::ServiceExt;
 
@@ -32,8 +34,8 @@ pub const ACTIVITY_PARTITIONS: u32 = 2;
 pub const NOW_MS: i64 = 1_700_000_000_000;
 
 pub struct Shop {
-    pub store: Arc<TestServingStore>,
-    pub state: Arc<TestStateStore>,
+    pub store: Arc<FaultyServingStore<MemoryServingStore>>,
+    pub state: Arc<FaultyStateStore<MemoryStateStore>>,
     pub catalog: Arc<Catalog>,
     pub clock: Arc<ManualClock>,
     pub serving: Serving,
@@ -71,7 +73,8 @@ impl Shop {
 
     /// A shop without any state.
     pub fn empty(config: ServingConfig, keys: Keys) -> Self {
-        let (store, state) = (Arc::<TestServingStore>::default(), Arc::<TestStateStore>::default());
+        let store = Arc::new(FaultyServingStore::new(MemoryServingStore::new()));
+        let state = Arc::new(FaultyStateStore::new(MemoryStateStore::default()));
         let (catalog, clock) = (Arc::new(Catalog::new()), Arc::new(ManualClock::new(NOW_MS)));
         let serving = Serving::new(ServingDeps {
             config,
@@ -208,6 +211,13 @@ impl Shop {
             let row = Row { key, version, state: value };
             self.state.put_many(Table::Published, GENERATION, vec![row]).await.unwrap();
         }
+    }
+}
+
+/// Waits for a further read of the serving store.
+pub async fn read_after(shop: &Shop, reads: u64) {
+    while shop.store.faults().reads() <= reads {
+        tokio::task::yield_now().await;
     }
 }
 
