@@ -149,3 +149,16 @@ fn ports_are_published_on_loopback_only() {
         }
     }
 }
+
+#[test]
+fn the_image_asks_only_for_features_that_packages_have() {
+    let metadata = metadata(&["--no-deps"]).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let dockerfile = read("deploy/Dockerfile");
+    let mut words = dockerfile.split_whitespace();
+    while words.any(|word| word == "--features") {
+        let (package, feature) = words.next().unwrap().split_once('/').unwrap();
+        let package = packages.iter().find(|other| other["name"] == package).unwrap();
+        assert!(package["features"].get(feature).is_some(), "{package} has no feature {feature}");
+    }
+}
