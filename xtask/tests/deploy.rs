@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_yaml_ng::Value;
-use xtask::workspace::metadata;
+use xtask::test::PROGRAMS;
+use xtask::workspace::{metadata, variable};
 
 const COMPOSE: &str = "docker-compose.yml";
 const TEST_SERVICES: &str = "deploy/test-services.compose.yml";
@@ -58,6 +60,31 @@ fn every_command_runs_a_program_that_the_image_has() {
         let program = texts(&service["command"])[0];
         assert!(programs.contains(program), "{name} runs {program}, which no package builds");
         assert!(dockerfile.contains(&format!("target/release/{program} ")), "the image lacks {program}");
+    }
+}
+
+#[test]
+fn every_command_is_one_that_its_program_knows() {
+    let Some(directory) = variable(PROGRAMS) else {
+        assert!(
+            variable("CI").is_none(),
+            "{PROGRAMS} is not set although CI is: this may not be skipped there"
+        );
+        eprintln!("skipped: {PROGRAMS} is not set (`cargo xtask test` sets it)");
+        return;
+    };
+    let compose = yaml(COMPOSE);
+    for (name, service) in ours(&compose) {
+        let command = texts(&service["command"]);
+        let words = command.iter().take_while(|word| !word.starts_with('-')).skip(1);
+        let options = command.iter().filter(|word| word.starts_with('-'));
+        let help =
+            Command::new(Path::new(&directory).join(command[0])).args(words).arg("--help").output().unwrap();
+        assert!(help.status.success(), "{name}: {}", String::from_utf8_lossy(&help.stderr));
+        let help = String::from_utf8(help.stdout).unwrap();
+        for option in options {
+            assert!(help.contains(option), "{name} gives {option}, which {} does not know", command[0]);
+        }
     }
 }
 
