@@ -170,3 +170,85 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Append, TopicPartition};
+    use fjall::{Database, KeyspaceCreateOptions};
+
+    struct Fixture {
+        queue: Arc<Queue>,
+        partition: Arc<Partition>,
+        in_flight: Arc<InFlight>,
+        _directory: tempfile::TempDir,
+    }
+
+    fn fixture() -> Fixture {
+        let directory = tempfile::tempdir().expect("a directory for the test");
+        let database = Database::builder(&directory).open().expect("opens");
+        let chunks = database.keyspace("chunks", KeyspaceCreateOptions::default).expect("opens");
+        let id = TopicPartition { topic: "t".into(), partition: 0 };
+        let partition = Partition::open(id, [0; 8], chunks, false).expect("opens");
+        let (queue, in_flight) = (Arc::default(), Arc::default());
+        Fixture { queue, partition: Arc::new(partition), in_flight, _directory: directory }
+    }
+
+    impl Fixture {
+        fn push(&self, value: &'static [u8], deadline: Option<Instant>) -> Result<Append, AppendError> {
+            let (reply, append) = Append::pending();
+            let (partition, in_flight) = (Arc::clone(&self.partition), Arc::clone(&self.in_flight));
+            let record = Pending { partition, key: Bytes::new(), value: Bytes::from_static(value) };
+            self.queue.push(record, Waiter { reply, in_flight, deadline }).map(|()| append)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_append_is_given_up_at_its_deadline_while_the_disk_hangs() {
+        let fixture = fixture();
+        let watched = Arc::clone(&fixture.queue);
+        let watcher = std::thread::spawn(move || watched.watch_deadlines());
+        let patient = fixture.push(b"1", None).expect("taken");
+        let hurried = fixture.push(b"2", Some(Instant::now())).expect("taken");
+        assert!(matches!(hurried.await, Err(AppendError::NotAcknowledged(_))));
+
+        // The disk comes back: whoever still waits gets the right position.
+        assert_eq!(fixture.queue.take().map(|group| group.len()), Some(2));
+        fixture.queue.written((0..2).map(|offset| Position { partition: 0, offset }).collect());
+        assert_eq!(patient.await.map(|position| position.offset), Ok(0));
+        assert_eq!(fixture.in_flight.drain(0).await, 0);
+        fixture.queue.close();
+        assert!(fixture.queue.take().is_none());
+        watcher.join().expect("the watcher ends with the writer");
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_write_nothing_is_taken_any_more() {
+        let fixture = fixture();
+        let written = fixture.push(b"1", None).expect("taken");
+        fixture.queue.take().expect("something waits");
+        let waiting = fixture.push(b"2", None).expect("taken");
+        fixture.queue.fail("the disk is full");
+        for append in [written, waiting] {
+            assert_eq!(append.await, Err(AppendError::NotAcknowledged("the disk is full".to_owned())));
+        }
+        let refused = fixture.push(b"3", None).expect_err("the log has failed");
+        assert_eq!(refused, AppendError::Fatal("the disk is full".to_owned()));
+        assert_eq!(fixture.in_flight.drain(0).await, 0);
+    }
+
+    #[test]
+    fn a_full_queue_refuses_by_count_and_by_bytes() {
+        let fixture = fixture();
+        for _ in 0..QUEUED_RECORDS {
+            fixture.push(b"", None).expect("there is room");
+        }
+        assert_eq!(fixture.push(b"", None).expect_err("full"), AppendError::QueueFull);
+        fixture.queue.take().expect("something waits");
+        static LARGE: [u8; 1 << 20] = [0; 1 << 20];
+        for _ in 0..QUEUED_BYTES / LARGE.len() {
+            fixture.push(&LARGE, None).expect("there is room");
+        }
+        assert_eq!(fixture.push(b"x", None).expect_err("full"), AppendError::QueueFull);
+    }
+}

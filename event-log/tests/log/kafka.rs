@@ -5,6 +5,8 @@ use event_log::kafka::{KafkaLog, KafkaSettings};
 use event_log::{
     AppendError, EventLog, GroupMember, GroupOptions, LogError, ProducerMode, Rebalance, TopicPartition,
 };
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -12,8 +14,11 @@ crate::contract_suite!(on_kafka);
 
 /// `None`, with a line that says so, where no Kafka is given. Where CI is set that is a failure.
 async fn on_kafka() -> Option<Subject> {
-    let Some(brokers) = environment("SHOPSMART_TEST_KAFKA") else {
-        assert!(environment("CI").is_none(), "SHOPSMART_TEST_KAFKA (host:port) has to be set where CI is");
+    let Some(brokers) = crate::environment("SHOPSMART_TEST_KAFKA") else {
+        assert!(
+            crate::environment("CI").is_none(),
+            "SHOPSMART_TEST_KAFKA (host:port) has to be set where CI is"
+        );
         println!("SKIPPED: no Kafka is given in SHOPSMART_TEST_KAFKA (host:port)");
         return None;
     };
@@ -28,11 +33,6 @@ fn connect(brokers: &str, properties: &[(&str, &str)]) -> KafkaLog {
         replication_factor: -1,
     };
     KafkaLog::connect(settings).expect("the settings are right")
-}
-
-#[allow(clippy::disallowed_methods, reason = "tests are told by the environment where the real servers are")]
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// What a member owns after the next assignment; what it has to give up before that, it gives up.
@@ -158,4 +158,30 @@ async fn a_wrong_property_is_named() {
     };
     let error = KafkaLog::connect(settings).err().expect("there is no such property");
     assert!(error.to_string().contains("no.such.property"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_is_recreated_under_a_reader_ends_its_stream() {
+    let Some(subject) = on_kafka().await else { return };
+    let partition = at(&subject.topic(1).await, 0);
+    subject.fill(&partition, 0..10).await;
+    let mut stream = subject.log.follow(&partition, 0).await.expect("followed");
+    assert_eq!(next_records(&mut stream, 10).await.len(), 10);
+    delete_topic(&partition.topic).await;
+    let spec = subject.spec("records", 1);
+    while subject.log.describe(&partition.topic).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    subject.log.ensure_topics(&[spec]).await.expect("the topic is created again");
+    subject.fill(&partition, 0..3).await;
+    let error = stream.next().await.expect("the stream says why").expect_err("the topic is another one");
+    assert!(matches!(error, LogError::OutOfRange { offset: 10, .. } | LogError::NoSuchTopic(_)), "{error:?}");
+}
+
+async fn delete_topic(topic: &str) {
+    let brokers = crate::environment("SHOPSMART_TEST_KAFKA").expect("the test has a Kafka");
+    let admin: AdminClient<_> =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().expect("a client is made");
+    let deleted = admin.delete_topics(&[topic], &AdminOptions::new()).await.expect("Kafka answers");
+    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
 }

@@ -9,6 +9,11 @@ mod subject;
 /// No test may hang for ever; none takes anywhere near this long.
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
 
+#[allow(clippy::disallowed_methods, reason = "tests are told by the environment where the real servers are")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// The contract against one adapter: `$open` makes a subject, or `None` where the adapter cannot be had.
 macro_rules! contract_suite {
     ($open:path) => {
