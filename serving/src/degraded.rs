@@ -9,7 +9,7 @@ pub enum Degraded {
     ServingStoreIncomplete,
     /// The serving store did not answer in time: the state store was asked, which is some seconds behind.
     ServingStoreUnavailable,
-    /// No store answered: the last good lists of this process were used.
+    /// What was needed is in no store that answered: the last good lists of this process were used.
     StoresUnavailable,
 }
 

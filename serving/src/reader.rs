@@ -84,7 +84,7 @@ impl Reader {
         }
         let missing: Vec<String> = doubtful.iter().map(|&index| keys[index].clone()).collect();
         let Ok(found) = self.published_state(&missing).await else {
-            let degraded = self.state.is_some().then_some(Degraded::ServingStoreIncomplete);
+            let degraded = self.state.is_some().then_some(Degraded::StoresUnavailable);
             return Read { value: values, degraded };
         };
         let mut degraded = None;
@@ -121,8 +121,9 @@ impl Reader {
                     (detour != Degraded::ServingStoreIncomplete || history.is_some()).then_some(detour);
                 Read { value: history, degraded }
             }
-            Err(Unavailable) if detour == Degraded::ServingStoreIncomplete => {
-                Read { value: None, degraded: self.state.is_some().then_some(detour) }
+            // Without a state store there is nothing that could know more.
+            Err(Unavailable) if detour == Degraded::ServingStoreIncomplete && self.state.is_none() => {
+                Read::default()
             }
             Err(Unavailable) => Read { value: None, degraded: Some(Degraded::StoresUnavailable) },
         }

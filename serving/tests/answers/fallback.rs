@@ -113,6 +113,19 @@ async fn a_serving_store_that_lost_its_data_is_noticed_by_its_missing_markers() 
 }
 
 #[tokio::test]
+async fn lists_that_were_lost_everywhere_do_not_replace_the_last_good_ones() {
+    let shop = shop(config()).await;
+    shop.store.inner().clear();
+    shop.state.faults().fail_until_told();
+    shop.serving.warm_up().await;
+    for path in [ASK, "/trending"] {
+        let answer = shop.ok(path).await;
+        assert_eq!(ids(&answer), ["t", "u"], "{path}");
+        assert_eq!(degraded(&answer), (&json!(true), &json!("stores_unavailable")), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn absence_is_believed_while_the_markers_stand() {
     let shop = shop(config()).await.without_state();
     let before = shop.state.faults().reads();
