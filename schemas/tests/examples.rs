@@ -13,7 +13,8 @@ fn examples(kind: &str) -> Vec<(String, Value)> {
         .map(|entry| {
             let path = entry.unwrap().path();
             let text = std::fs::read_to_string(&path).unwrap();
-            let example = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let example =
+                serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             (path.file_stem().unwrap().to_str().unwrap().to_owned(), example)
         })
         .collect();
@@ -38,7 +39,8 @@ fn every_example_says_what_is_sent_and_what_is_expected() {
         assert!(example["name"].is_string(), "{name}: name");
         let request = &example["request"];
         assert!(request["method"].is_string() && request["path"].is_string(), "{name}: method and path");
-        let bodies = ["body", "body_text", "body_repeat"].iter().filter(|form| request.get(**form).is_some()).count();
+        let bodies =
+            ["body", "body_text", "body_repeat"].iter().filter(|form| request.get(**form).is_some()).count();
         assert!(bodies == 1 || request["method"] == "DELETE", "{name}: one body");
         assert!(example["expect"]["status"].is_u64(), "{name}: status");
     }
@@ -58,7 +60,10 @@ fn accepted_examples_succeed_and_say_which_records_they_become() {
 fn rejected_examples_fail_with_the_code_that_names_them() {
     for (name, example) in examples("rejected") {
         let expect = &example["expect"];
-        assert!(expect["status"].as_u64().is_some_and(|status| (400..500).contains(&status)), "{name}: status");
+        assert!(
+            expect["status"].as_u64().is_some_and(|status| (400..500).contains(&status)),
+            "{name}: status"
+        );
         let code = expect["code"].as_str().unwrap_or_default();
         let rest = name.strip_prefix(code).filter(|_| !code.is_empty());
         assert!(rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_')), "{name}: code {code:?}");

@@ -86,7 +86,8 @@ pub async fn start(options: DevOptions, stop: CancellationToken) -> Result<Dev> 
     let mut lifecycle = Lifecycle::new(health.clone());
     let shutdown = lifecycle.shutdown();
     let follow = {
-        let (log, topic, catalog) = (Arc::clone(&parts.log), parts.topics.products.clone(), Arc::clone(&parts.catalog));
+        let (log, topic, catalog) =
+            (Arc::clone(&parts.log), parts.topics.products.clone(), Arc::clone(&parts.catalog));
         move |token| catalog::follow(log, topic, catalog, token)
     };
     lifecycle.spawn("catalog", BRIEF, |token| async move {
@@ -98,7 +99,9 @@ pub async fn start(options: DevOptions, stop: CancellationToken) -> Result<Dev> 
         serving.refresh(token).await;
         Ok(())
     });
-    lifecycle.spawn("http", http.drain() + BRIEF, |token| async move { Ok(serve(listener, router, &http, token).await?) });
+    lifecycle.spawn("http", http.drain() + BRIEF, |token| async move {
+        Ok(serve(listener, router, &http, token).await?)
+    });
     lifecycle.spawn("log", BRIEF, |token| async move {
         tokio::select! {
             () = token.cancelled() => Ok(()),

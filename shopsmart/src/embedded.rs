@@ -25,7 +25,8 @@ pub async fn open(data: &Path) -> Result<Parts> {
     let clock: SharedClock = SystemClock::shared();
     let database = open_database(data)?;
     let append_clock = Arc::clone(&clock);
-    let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(database.clone(), Arc::new(move || append_clock.now_ms()))?);
+    let log: Arc<dyn EventLog> =
+        Arc::new(EmbeddedLog::open(database.clone(), Arc::new(move || append_clock.now_ms()))?);
     let state: Arc<dyn StateStore> = Arc::new(EmbeddedStateStore::open(database)?);
     state.migrate().await.context("cannot prepare the state store")?;
     Ok(Parts {
@@ -43,6 +44,10 @@ pub async fn open(data: &Path) -> Result<Parts> {
 /// # Errors
 /// As [`open`].
 pub async fn open_existing(data: &Path) -> Result<Parts> {
-    anyhow::ensure!(data.is_dir(), "{} does not exist: give the folder of `shopsmart dev --data`", data.display());
+    anyhow::ensure!(
+        data.is_dir(),
+        "{} does not exist: give the folder of `shopsmart dev --data`",
+        data.display()
+    );
     open(data).await
 }

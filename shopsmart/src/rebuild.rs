@@ -12,7 +12,9 @@ use crate::target::Target;
 /// When a store cannot be reached.
 pub async fn run(target: &Target) -> Result<()> {
     if let Target::Data(_) = target {
-        bail!("the embedded serving store is in memory and fills itself at every start; `rebuild` is for Redis");
+        bail!(
+            "the embedded serving store is in memory and fills itself at every start; `rebuild` is for Redis"
+        );
     }
     let (parts, generation) = target.open().await?;
     let token = CancellationToken::new();

@@ -38,7 +38,8 @@ struct Settings {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let settings: Settings = config::load(Args::parse().config.as_deref(), "SHOPSMART", &Settings::default())?;
+    let settings: Settings =
+        config::load(Args::parse().config.as_deref(), "SHOPSMART", &Settings::default())?;
     let Settings { log, kafka, redis, cql, processor: config } = settings;
     log.validate("log")?;
     kafka.validate("kafka")?;

@@ -54,8 +54,8 @@ async fn measure_lag(context: &Context, owned: &[Owned]) {
 }
 
 struct Watch {
-    /// The version of each partition's marker as last written; a partition that is new here is looked at first.
-    written: HashMap<(StageName, u32), (Arc<PartitionStatus>, Version)>,
+    /// Each partition's marker as last written; a partition that is new here is looked at first.
+    written: HashMap<(StageName, u32), (Arc<PartitionStatus>, Marker)>,
     filling: Option<AbortOnDropHandle<()>>,
 }
 
@@ -73,16 +73,16 @@ impl Watch {
         let mut lost = false;
         for ((key, status), marker) in owned.iter().zip(markers) {
             let marker = marker.and_then(|marker| Marker::decode(&marker).ok());
-            let expected = match self.written.get(key) {
-                Some((_, version)) => *version,
+            let stands = match (self.written.get(key), marker) {
+                (_, None) => false,
+                (Some((_, written)), Some(marker)) => marker.version >= written.version,
                 // On taking over: what was stored must have been published too.
-                None => last_before(generation, status.stored.load(Ordering::Relaxed)),
+                (None, Some(marker)) => {
+                    marker.complete
+                        && marker.version >= last_before(generation, status.stored.load(Ordering::Relaxed))
+                }
             };
-            let stands = match marker {
-                Some(marker) => marker.complete && marker.version >= expected,
-                None => false,
-            };
-            // While it is being filled the marker says so itself.
+            // One fill at a time: while it is under way there is nothing to notice.
             if !stands && !status.needs_refill.swap(true, Ordering::Relaxed) {
                 lost = true;
                 status.republish.store(true, Ordering::Relaxed);
@@ -149,9 +149,7 @@ impl Watch {
                 tracing::debug!(%error, "a marker could not be written");
                 return;
             }
-            if complete {
-                self.written.insert(*key, (Arc::clone(status), version));
-            }
+            self.written.insert(*key, (Arc::clone(status), marker));
         }
     }
 }
