@@ -3,14 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use event_log::ProducerMode;
 use serde::{Deserialize, Serialize};
-use service_runtime::config::ConfigError;
+use service_runtime::config::{ConfigError, HttpConfig};
 use service_runtime::keys::KeyConfig;
 
 /// Settings of the ingest service. Durations are `*_ms`, in milliseconds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IngestConfig {
+    /// The listener and its limits.
+    pub http: HttpConfig,
     /// API keys by hash. None here and none in `keys_file`: open to everyone who reaches it.
     pub keys: Vec<KeyConfig>,
     /// A TOML file with further `[[keys]]`, read again when it changes and on SIGHUP.
@@ -19,7 +22,8 @@ pub struct IngestConfig {
     pub insecure: bool,
     /// Origins (`https://shop.example`) whose pages may send events; `*` = all.
     pub cors_origins: Vec<String>,
-    /// How long the log may take to acknowledge, before the caller is told to send again (1 to 600,000).
+    /// How long the log may take to acknowledge, before the caller is told to send again. At least 1, and a second less
+    /// than `http.request_timeout_ms`: that answer could not say what to send again.
     pub ack_timeout_ms: u64,
     /// How long a record may wait for others to travel with (0 to 1,000). 0 answers soonest; 5 moves the most events
     /// when many callers send single ones.
@@ -41,6 +45,7 @@ pub struct IngestConfig {
 impl Default for IngestConfig {
     fn default() -> Self {
         Self {
+            http: HttpConfig::default(),
             keys: Vec::new(),
             keys_file: None,
             insecure: false,
@@ -66,8 +71,11 @@ impl IngestConfig {
         let require = |holds, field, value: &dyn std::fmt::Debug, allowed| {
             ConfigError::require(holds, section, field, value, allowed)
         };
+        self.http.validate(&format!("{section}.http"))?;
         let (ack, linger) = (self.ack_timeout_ms, self.linger_ms);
-        require((1..=600_000).contains(&ack), "ack_timeout_ms", &ack, "1 to 600000 (milliseconds)")?;
+        let allowed = "1 or more, and a second less than http.request_timeout_ms";
+        let in_time = ack.saturating_add(1_000) <= self.http.request_timeout_ms;
+        require(ack >= 1 && in_time, "ack_timeout_ms", &ack, allowed)?;
         require(linger <= 1_000, "linger_ms", &linger, "0 to 1000 (milliseconds)")?;
         let bytes = self.max_in_flight_bytes;
         require(
@@ -94,6 +102,11 @@ impl IngestConfig {
     pub fn ack_timeout(&self) -> Duration {
         Duration::from_millis(self.ack_timeout_ms)
     }
+
+    /// How the producer behaves that the router needs.
+    pub fn producer_mode(&self) -> ProducerMode {
+        ProducerMode::Bounded { ack_timeout_ms: self.ack_timeout_ms, linger_ms: self.linger_ms }
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +123,8 @@ mod tests {
         let bad = IngestConfig { linger_ms: 2_000, ..IngestConfig::default() };
         let message = bad.validate("ingest").unwrap_err().to_string();
         assert!(message.contains("ingest.linger_ms") && message.contains("0 to 1000"), "{message}");
+        let bad = IngestConfig { ack_timeout_ms: 9_500, ..IngestConfig::default() };
+        assert!(bad.validate("ingest").unwrap_err().to_string().contains("http.request_timeout_ms"));
         let bad = IngestConfig { cors_origins: vec!["shop.example".to_owned()], ..IngestConfig::default() };
         assert!(bad.validate("ingest").unwrap_err().to_string().contains("ingest.cors_origins"));
     }

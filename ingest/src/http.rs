@@ -13,7 +13,6 @@ mod products;
 mod users;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -35,7 +34,7 @@ pub use self::docs::{docs, openapi};
 pub struct IngestDeps {
     /// The section `[ingest]`, validated.
     pub config: IngestConfig,
-    /// Appends to the log; made with `ProducerMode::Bounded` of the configuration's times.
+    /// Appends to the log; made with [`IngestConfig::producer_mode`].
     pub producer: Arc<dyn Producer>,
     /// Tells when events were received.
     pub clock: SharedClock,
@@ -43,8 +42,6 @@ pub struct IngestDeps {
     pub keys: Keys,
     /// Where records go.
     pub topics: Topics,
-    /// How long a request may take in all; longer than the log may take to acknowledge.
-    pub request_timeout: Duration,
     /// Cancelled when the producer is of no more use: the process should end and be started again.
     pub producer_dead: CancellationToken,
 }
@@ -53,7 +50,7 @@ pub struct IngestDeps {
 /// add `service_runtime::http::with_fallbacks`.
 pub fn router(deps: IngestDeps) -> Router {
     let cors = cors::layer(&deps.config.cors_origins);
-    let request_timeout = deps.request_timeout;
+    let request_timeout = deps.config.http.request_timeout();
     let mut events: Router<App> = Router::from(event_routes()).route("/events/", post(events::post_event));
     if let Some(cors) = cors {
         // A preflight needs a route of its own: the process's fallback for other methods would come before the layer.

@@ -16,6 +16,8 @@ mod http;
 mod limits;
 mod metrics;
 mod publisher;
+mod watch;
 
 pub use config::IngestConfig;
 pub use http::{IngestDeps, docs, openapi, router};
+pub use watch::watch_log;

@@ -1,7 +1,6 @@
 //! A log that does what it is told, and a client of the router.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -130,7 +129,6 @@ impl Service {
             clock: Arc::new(ManualClock::new(now_ms)),
             keys,
             topics: Topics::new("", 1),
-            request_timeout: Duration::from_secs(10),
             producer_dead: producer_dead.clone(),
         };
         let router = service_runtime::http::with_fallbacks(router(deps), "test");

@@ -1,0 +1,84 @@
+//! The program `ingest`: HTTP in, Kafka out.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use event_log::EventLog;
+use ingest::{IngestConfig, IngestDeps};
+use schemas::names::Topics;
+use serde::{Deserialize, Serialize};
+use service_runtime::config::{self, KafkaConfig, LogConfig};
+use service_runtime::http::{serve, with_fallbacks};
+use service_runtime::keys::Keys;
+use service_runtime::{Health, Lifecycle, SystemClock, telemetry};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Takes events and the catalog over HTTP, and answers once the log holds them
+#[derive(Debug, Parser)]
+#[command(name = "ingest", version)]
+struct Args {
+    /// Configuration file (TOML); environment variables SHOPSMART__SECTION__KEY override it
+    #[arg(long, env = "SHOPSMART_CONFIG")]
+    config: Option<PathBuf>,
+    /// Listen beyond loopback though no API keys are configured
+    #[arg(long)]
+    insecure: bool,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    log: LogConfig,
+    kafka: KafkaConfig,
+    ingest: IngestConfig,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let settings: Settings = config::load(args.config.as_deref(), "SHOPSMART", &Settings::default())?;
+    let Settings { log, kafka, ingest: config } = settings;
+    log.validate("log")?;
+    kafka.validate("kafka")?;
+    config.validate("ingest")?;
+    telemetry::init_tracing(&log);
+    let metrics = telemetry::install_metrics();
+    let keys = Keys::load(config.keys.clone(), config.keys_file.clone(), "ingest")?;
+    keys.check_listen(config.http.listen, args.insecure || config.insecure)?;
+
+    // Events and catalog are sources: their names carry no generation, so any will do.
+    let (log, topics) = (wiring::kafka(&kafka)?, Topics::new(&kafka.topic_prefix, 1));
+    let producer = log.producer(config.producer_mode())?;
+    let (http, dead) = (config.http.clone(), CancellationToken::new());
+    let health = Health::new();
+    let (ready, mut lifecycle) = (health.component("log"), Lifecycle::new(health.clone()));
+    let listener = TcpListener::bind(http.listen).await.context("cannot listen: see ingest.http.listen")?;
+    let router = ingest::router(IngestDeps {
+        config,
+        producer: producer.clone(),
+        clock: SystemClock::shared(),
+        keys: keys.clone(),
+        topics: topics.clone(),
+        producer_dead: dead.clone(),
+    });
+    let router = router.merge(ingest::docs(ingest::openapi())).merge(health.routes(metrics));
+    let (router, drain) = (with_fallbacks(router, "ingest"), http.drain());
+
+    let budget = Duration::from_secs(1);
+    lifecycle.spawn("http", drain + budget, |stop| async move { Ok(serve(listener, router, &http, stop).await?) });
+    lifecycle.spawn("keys", budget, |stop| async move { Ok(keys.watch(stop).await?) });
+    lifecycle.spawn("log", budget, |stop| ingest::watch_log(log, topics, ready, stop));
+    lifecycle.spawn("producer", budget, |stop| async move {
+        match stop.run_until_cancelled(dead.cancelled()).await {
+            Some(()) => bail!("the log producer is of no more use"),
+            None => Ok(()),
+        }
+    });
+    Ok(lifecycle.run().await?)
+}
