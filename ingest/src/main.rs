@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Parser;
 use event_log::EventLog;
 use ingest::{IngestConfig, IngestDeps};
@@ -61,7 +61,7 @@ async fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind(http.listen).await.context("cannot listen: see ingest.http.listen")?;
     let router = ingest::router(IngestDeps {
         config,
-        producer: producer.clone(),
+        producer,
         clock: SystemClock::shared(),
         keys: keys.clone(),
         topics: topics.clone(),
@@ -71,14 +71,12 @@ async fn main() -> anyhow::Result<()> {
     let (router, drain) = (with_fallbacks(router, "ingest"), http.drain());
 
     let budget = Duration::from_secs(1);
-    lifecycle.spawn("http", drain + budget, |stop| async move { Ok(serve(listener, router, &http, stop).await?) });
+    lifecycle.spawn(
+        "http",
+        drain + budget,
+        |stop| async move { Ok(serve(listener, router, &http, stop).await?) },
+    );
     lifecycle.spawn("keys", budget, |stop| async move { Ok(keys.watch(stop).await?) });
-    lifecycle.spawn("log", budget, |stop| ingest::watch_log(log, topics, ready, stop));
-    lifecycle.spawn("producer", budget, |stop| async move {
-        match stop.run_until_cancelled(dead.cancelled()).await {
-            Some(()) => bail!("the log producer is of no more use"),
-            None => Ok(()),
-        }
-    });
+    lifecycle.spawn("log", budget, |stop| ingest::watch_log(log, topics, ready, dead, stop));
     Ok(lifecycle.run().await?)
 }

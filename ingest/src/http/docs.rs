@@ -4,7 +4,6 @@ use axum::Router;
 use utoipa::openapi::OpenApi as Description;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{admin_routes, event_routes};
@@ -12,7 +11,7 @@ use super::{admin_routes, event_routes};
 /// The description of this service.
 pub fn openapi() -> Description {
     let mut description = Base::openapi();
-    description.merge(OpenApiRouter::from(event_routes()).merge(admin_routes()).into_openapi());
+    description.merge(event_routes().merge(admin_routes()).into_openapi());
     description
 }
 
