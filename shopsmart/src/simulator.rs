@@ -80,3 +80,6 @@ impl Shop {
         favourites[0]
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,7 +143,7 @@ impl Catalog {
 /// The categories of each interest: one after the other, so that none is left out, with others of its department,
 /// and sometimes one from anywhere.
 fn themes(n: usize, leaves: &[(&Department, &Category)], random: &mut Random) -> Vec<Vec<usize>> {
-    let theme = |interest: usize| {
+    let mut theme = |interest: usize| {
         let first = interest % leaves.len();
         let mut theme = vec![first];
         while theme.len() < CATEGORIES_PER_INTEREST {
@@ -155,7 +155,7 @@ fn themes(n: usize, leaves: &[(&Department, &Category)], random: &mut Random) ->
         }
         theme
     };
-    (0..n).map(theme).collect()
+    (0..n).map(&mut theme).collect()
 }
 
 fn name(
