@@ -3,15 +3,16 @@ use crate::progress::{ProductProgress, ShopperProgress, StageName, progress_key}
 use blake3::Hasher;
 use recommender::co_occurrence::MAX_CANDIDATES;
 use recommender::{Interner, ProductRow, UserRow};
+use schemas::proto::Outcome;
 use schemas::published::RepeatTable;
 use schemas::{DecodeError, Version};
 use std::fmt;
 use stores::{Row, StateStore, StoreError, Table};
 
-/// A hash of all that does not depend on how partitions interleave: histories, windows, counts, outcomes. Two runs over the
-/// same events at equal partition counts have the same digest, on whatever log and stores, and whatever happened meanwhile.
+/// A hash of all that does not depend on how partitions interleave: histories, windows, counts, applied events. Two runs over
+/// the same events at equal partition counts have the same digest, on whatever log and stores, and whatever happened meanwhile.
 ///
-/// Left out: offsets and versions; sums of weights; candidates of products that had to evict some; a product's category
+/// Left out: how many duplicates came (a producer that got no answer sends again, and each copy is one); offsets and versions; sums of weights; candidates of products that had to evict some; a product's category
 /// (the newest by order of arrival).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Digest {
@@ -80,7 +81,8 @@ pub async fn digest(store: &dyn StateStore, generation: u16) -> Result<Digest, S
 
     let mut hasher = Hasher::new();
     hasher.update(&sum.0.to_le_bytes());
-    for count in outcomes.0.iter().chain(repeats.counts.iter().flatten()) {
+    hasher.update(&outcomes.get(Outcome::Applied).to_le_bytes());
+    for count in repeats.counts.iter().flatten() {
         hasher.update(&count.to_le_bytes());
     }
     let exact = hasher.finalize().as_bytes()[..16].try_into().expect("a hash is 32 bytes");

@@ -1,0 +1,155 @@
+//! One of our programs as a child process.
+
+use crate::given;
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test gives up on it.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A running program, killed when dropped. What it says goes to a file.
+#[derive(Debug)]
+pub struct Program {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+/// A command of ours with arguments.
+pub fn command(name: &str, arguments: &[&str]) -> Command {
+    let folder = given("SHOPSMART_TEST_BIN").expect("checked by the test");
+    let mut command = Command::new(Path::new(&folder).join(name));
+    command.args(arguments);
+    command
+}
+
+impl Program {
+    /// Starts it; `scratch` takes its log.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(name: &str, arguments: &[&str], scratch: &Path) -> Result<Self> {
+        let log = scratch.join(format!("{name}.log"));
+        let out = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
+        let child = command(name, arguments)
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        Ok(Self { name: name.to_owned(), child, log })
+    }
+
+    /// As `kill -9` does.
+    ///
+    /// # Errors
+    /// When it cannot be ended.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks it to end in order, and waits for it.
+    ///
+    /// # Errors
+    /// When it does not end, or not in order.
+    pub fn stop(&mut self) -> Result<()> {
+        let id = self.child.id().to_string();
+        ensure!(Command::new("kill").args(["-TERM", &id]).status()?.success(), "kill failed");
+        let status = self.wait()?;
+        ensure!(status.success(), "{} ended with {status}: {}", self.name, self.said());
+        Ok(())
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        bail!("{} does not end: {}", self.name, self.said())
+    }
+
+    /// The end of what it said.
+    pub fn said(&self) -> String {
+        let said = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let from = said.len().saturating_sub(4_000);
+        said[said.ceil_char_boundary(from)..].to_owned()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Runs a program to its end and gives what it printed.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn run(name: &str, arguments: &[&str]) -> Result<Output> {
+    command(name, arguments).stdin(Stdio::null()).output().with_context(|| format!("cannot run {name}"))
+}
+
+/// What `shopsmart state digest` prints, and that `state verify` finds everything equal.
+///
+/// # Errors
+/// When the digest cannot be had or the state is not proven.
+pub fn proven_digest(target: &[&str]) -> Result<String> {
+    let digest = run("shopsmart", &[&["state", "digest"], target].concat())?;
+    ensure!(digest.status.success(), "no digest: {}", String::from_utf8_lossy(&digest.stderr));
+    let verify = run("shopsmart", &[&["state", "verify"], target].concat())?;
+    let said = String::from_utf8_lossy(&verify.stdout);
+    ensure!(verify.status.success(), "not proven: {said}{}", String::from_utf8_lossy(&verify.stderr));
+    ensure!(said.lines().any(|line| line == "equal"), "not proven: {said}");
+    Ok(String::from_utf8(digest.stdout)?.trim().to_owned())
+}
+
+/// A loopback address that nobody listens on.
+///
+/// # Errors
+/// When there is none.
+pub fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// Asks for JSON; `None` while nobody answers 200.
+pub async fn get(url: &str) -> Option<Value> {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().ok()?;
+    let answer = client.get(url).send().await.ok()?;
+    if !answer.status().is_success() {
+        return None;
+    }
+    answer.json().await.ok()
+}
+
+/// Asks until `wanted` gives something.
+///
+/// # Errors
+/// When it never does.
+pub async fn until<T>(what: &str, url: &str, mut wanted: impl FnMut(&Value) -> Option<T>) -> Result<T> {
+    let begun = Instant::now();
+    let mut last = None;
+    while begun.elapsed() < PATIENCE {
+        last = get(url).await;
+        if let Some(found) = last.as_ref().and_then(&mut wanted) {
+            return Ok(found);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    bail!("waited in vain for {what}; the last answer of {url} was {last:?}")
+}
