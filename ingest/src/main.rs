@@ -54,14 +54,12 @@ async fn main() -> anyhow::Result<()> {
 
     // Events and catalog are sources: their names carry no generation, so any will do.
     let (log, topics) = (wiring::kafka(&kafka)?, Topics::new(&kafka.topic_prefix, 1));
-    let producer = log.producer(config.producer_mode())?;
-    let (http, dead) = (config.http.clone(), CancellationToken::new());
-    let health = Health::new();
+    let (http, dead, health) = (config.http.clone(), CancellationToken::new(), Health::new());
     let (ready, mut lifecycle) = (health.component("log"), Lifecycle::new(health.clone()));
     let listener = TcpListener::bind(http.listen).await.context("cannot listen: see ingest.http.listen")?;
     let router = ingest::router(IngestDeps {
+        producer: log.producer(config.producer_mode())?,
         config,
-        producer,
         clock: SystemClock::shared(),
         keys: keys.clone(),
         topics: topics.clone(),
