@@ -3,7 +3,9 @@
 mod dev;
 mod interrupt;
 mod replay;
+mod simulate;
 mod target;
+mod topics;
 
 use std::process::ExitCode;
 
@@ -38,6 +40,14 @@ enum Command {
     /// Exit code: 0 = every row was taken, 2 = some rows were rejected, 1 = it could not be done,
     /// 130 = interrupted.
     Replay(replay::ReplayArgs),
+    /// Write an event file of simulated shoppers, for `replay`
+    ///
+    /// A shop that does not exist: shoppers have tastes, return to what they saw, fill carts and buy; some products
+    /// are far more popular than others, and halfway one is launched that becomes hot.
+    Simulate(simulate::SimulateArgs),
+    /// Create or show the topics in Kafka
+    #[command(subcommand)]
+    Topics(topics::TopicsCommand),
     /// Fill Redis from the state store
     ///
     /// The processor does this by itself when Redis has lost its data; this is for doing it at once.
@@ -68,6 +78,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Dev(args) => dev::run(args).await,
         Command::Replay(args) => replay::run(args).await,
+        Command::Simulate(args) => simulate::run(args),
+        Command::Topics(command) => topics::run(command).await,
         Command::Rebuild(args) => rebuild::run(&args.into()).await.map(|()| ExitCode::SUCCESS),
         Command::State(StateCommand::Digest(args)) => state::digest(&args.into()).await,
         Command::State(StateCommand::Verify(args)) => state::verify(&args.into()).await,

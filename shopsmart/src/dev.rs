@@ -78,7 +78,7 @@ pub async fn start(options: DevOptions, stop: CancellationToken) -> Result<Dev> 
     description.merge(serving::openapi());
     let router = ingest
         .merge(serving.router())
-        .merge(admin::router(processor.clone()))
+        .merge(admin::router(Arc::new(processor.clone().into())))
         .merge(ingest::docs(description))
         .merge(health.routes(metrics));
     let router = with_fallbacks(router, "shopsmart");

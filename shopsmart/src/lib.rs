@@ -9,3 +9,4 @@ pub mod replay;
 pub mod simulator;
 pub mod state;
 pub mod target;
+pub mod topics;
