@@ -11,6 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use service_runtime::Problem;
+use std::sync::{Arc, OnceLock};
 use stores::Table;
 
 /// Answer of `GET /admin/lag`.
@@ -65,15 +66,24 @@ fn default_limit() -> usize {
     100
 }
 
+/// The processor, once it is there: the endpoints answer 503 until then.
+pub type Pending = Arc<OnceLock<Processor>>;
+
 /// `GET /admin/lag` and `GET /admin/dead-letters`.
-pub fn router(processor: Processor) -> Router {
+pub fn router(processor: Pending) -> Router {
     Router::new()
         .route("/admin/lag", get(lag))
         .route("/admin/dead-letters", get(dead_letters))
         .with_state(processor)
 }
 
-async fn lag(State(processor): State<Processor>) -> Json<LagReport> {
+fn starting() -> Response {
+    let detail = "the processor waits for its log and stores; see /health/ready";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).into_response()
+}
+
+async fn lag(State(processor): State<Pending>) -> Response {
+    let Some(processor) = processor.get() else { return starting() };
     let partitions = processor.registry().report();
     Json(LagReport {
         lag_records: partitions.iter().map(|partition| partition.lag_records).sum(),
@@ -81,10 +91,12 @@ async fn lag(State(processor): State<Processor>) -> Json<LagReport> {
         outcomes: processor.registry().outcomes().into(),
         partitions,
     })
+    .into_response()
 }
 
-async fn dead_letters(State(processor): State<Processor>, Query(query): Query<DeadLettersQuery>) -> Response {
-    match read_dead_letters(&processor, query.limit.min(1_000)).await {
+async fn dead_letters(State(processor): State<Pending>, Query(query): Query<DeadLettersQuery>) -> Response {
+    let Some(processor) = processor.get() else { return starting() };
+    match read_dead_letters(processor, query.limit.min(1_000)).await {
         Ok(letters) => Json(letters).into_response(),
         Err(error) => {
             let status = StatusCode::SERVICE_UNAVAILABLE;

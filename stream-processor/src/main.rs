@@ -11,7 +11,7 @@ use service_runtime::{Health, Lifecycle, SystemClock, telemetry};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use stream_processor::{Parts, Processor, ProcessorConfig, admin, start};
+use stream_processor::{Parts, ProcessorConfig, admin, start};
 use tokio::net::TcpListener;
 
 #[global_allocator]
@@ -60,24 +60,26 @@ async fn main() -> anyhow::Result<()> {
         clock: SystemClock::shared(),
         topics,
     };
-    let health = Health::new();
+    let (health, pending) = (Health::new(), admin::Pending::default());
     let ready = health.component("processor");
-    start::wait_for_stores(&parts).await?;
-    let drain = Duration::from_millis(config.drain_ms) + Duration::from_secs(6);
-    let processor = Processor::prepare(parts.clone(), config).await?;
-    for warning in parts.log.durability_warnings(&[parts.topics.events.clone()]).await {
-        tracing::warn!("{warning}");
-    }
-    let router = admin::router(processor.clone()).merge(health.routes(metrics));
+    let router = admin::router(Arc::clone(&pending)).merge(health.routes(metrics));
     let router = with_fallbacks(router, "stream-processor");
     let mut lifecycle = Lifecycle::new(health);
-    let budget = Duration::from_secs(2);
+    let (budget, drain) =
+        (Duration::from_secs(2), Duration::from_millis(config.drain_ms) + Duration::from_secs(6));
+    let (log, products, catalog) =
+        (Arc::clone(&parts.log), parts.topics.products.clone(), Arc::clone(&parts.catalog));
+    lifecycle.spawn("http", budget, |stop| async move { Ok(serve(listener, router, &http, stop).await?) });
     lifecycle.spawn("catalog", budget, |stop| async move {
-        catalog::follow(parts.log, parts.topics.products, parts.catalog, stop).await;
+        catalog::follow(log, products, catalog, stop).await;
         Ok(())
     });
-    lifecycle.spawn("http", budget, |stop| async move { Ok(serve(listener, router, &http, stop).await?) });
     lifecycle.spawn("processor", drain, |stop| async move {
+        let Some(processor) = stop.run_until_cancelled(start::prepare(parts, config)).await.transpose()?
+        else {
+            return Ok(());
+        };
+        drop(pending.set(processor.clone()));
         ready.ready();
         Ok(processor.run(stop).await?)
     });

@@ -112,8 +112,20 @@ struct Tasks {
     context: Arc<Context>,
     running: JoinSet<Result<(), TaskError>>,
     owned: HashMap<TopicPartition, Owned>,
-    starts: (mpsc::Sender<StartRequest>, mpsc::Receiver<StartRequest>),
-    commits: (mpsc::Sender<(TopicPartition, u64)>, mpsc::Receiver<(TopicPartition, u64)>),
+    starts: Requests<StartRequest>,
+    commits: Requests<(TopicPartition, u64)>,
+}
+
+/// What tasks ask of the group member: both ends of a bounded queue.
+type Requests<T> = (mpsc::Sender<T>, mpsc::Receiver<T>);
+
+type Ended = Result<(Id, Result<(), TaskError>), JoinError>;
+
+fn id_of(ended: &Ended) -> Id {
+    match ended {
+        Ok((id, _)) => *id,
+        Err(error) => error.id(),
+    }
 }
 
 struct Owned {
@@ -190,7 +202,9 @@ impl Tasks {
     }
 
     /// A task that ends without being told to has met something that trying again cannot mend.
-    fn ended(&self, ended: Result<(Id, Result<(), TaskError>), JoinError>) -> Result<(), ProcessorError> {
+    fn ended(&mut self, ended: Ended) -> Result<(), ProcessorError> {
+        let id = id_of(&ended);
+        self.owned.retain(|_, owned| owned.task.id() != id);
         match ended {
             Ok((_, Ok(()))) => Ok(()),
             Ok((_, Err(error))) => Err(ProcessorError::Refused(error.to_string())),
@@ -219,14 +233,10 @@ impl Tasks {
         if forced {
             waiting.values().for_each(AbortHandle::abort);
         }
-        while !waiting.is_empty() {
+        while !waiting.is_empty() && !self.running.is_empty() {
             tokio::select! {
                 Some(ended) = self.running.join_next_with_id() => {
-                    let id = match &ended {
-                        Ok((id, _)) => *id,
-                        Err(error) => error.id(),
-                    };
-                    waiting.remove(&id);
+                    waiting.remove(&id_of(&ended));
                     if let Err(error) = self.ended(ended) {
                         tracing::error!(%error, "a partition ended with an error");
                     }
