@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use service_runtime::Problem;
@@ -52,6 +52,20 @@ impl<R> Call<R> {
             None => limit.take(self.address, events),
         };
         taken.map(headers).map_err(|exceeded| rate_limited("rate_limited", exceeded))
+    }
+}
+
+/// The id in a request's path, decoded but not checked yet.
+pub(super) struct PathId(pub(super) String);
+
+impl FromRequestParts<App> for PathId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let Path(id) = Path::from_request_parts(parts, app).await.map_err(|_| {
+            Problem::new(StatusCode::BAD_REQUEST, "invalid_path", "the id in the address is not UTF-8")
+        })?;
+        Ok(Self(id))
     }
 }
 

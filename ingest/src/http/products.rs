@@ -1,7 +1,7 @@
 //! The catalog: `POST /products/batch`, `PUT` and `DELETE /products/{id}`.
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use prost::Message;
@@ -15,7 +15,7 @@ use super::answers::{self, ProductAccepted, ProductResult, ProductsAnswer};
 use super::app::App;
 use super::batch::{Batch, Finished, Offer};
 use super::body::Body;
-use super::call::Call;
+use super::call::{Call, PathId};
 use super::docs::{ProductInput, ProductsInput};
 use super::items::Items;
 use crate::admission::{self, Code, Rejection};
@@ -81,7 +81,7 @@ pub(super) async fn post_products(
 pub(super) async fn put_product(
     State(app): State<App>,
     call: Call<Admin>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     request: Request,
 ) -> Result<(StatusCode, HeaderMap, Json<ProductAccepted>), Problem> {
     let limits = call.take(&app, 1)?;
@@ -110,7 +110,7 @@ pub(super) async fn put_product(
 pub(super) async fn delete_product(
     State(app): State<App>,
     call: Call<Admin>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
 ) -> Result<(StatusCode, HeaderMap, Json<ProductAccepted>), Problem> {
     let limits = call.take(&app, 1)?;
     let id = admission::path_id(id, Code::InvalidProductId, "product_id").map_err(|r| refused(&app, r))?;

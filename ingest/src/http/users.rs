@@ -1,7 +1,7 @@
 //! `DELETE /users/{id}`: forgetting a user.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use prost::Message;
@@ -14,7 +14,7 @@ use service_runtime::keys::Admin;
 
 use super::answers::{self, UserForgotten};
 use super::app::App;
-use super::call::Call;
+use super::call::{Call, PathId};
 use crate::admission::{self, Code};
 
 #[derive(Deserialize)]
@@ -43,7 +43,7 @@ pub(super) struct Which {
 pub(super) async fn delete_user(
     State(app): State<App>,
     call: Call<Admin>,
-    Path(user_id): Path<String>,
+    PathId(user_id): PathId,
     which: Result<Query<Which>, axum::extract::rejection::QueryRejection>,
 ) -> Result<(StatusCode, HeaderMap, Json<UserForgotten>), Problem> {
     let limits = call.take(&app, 1)?;

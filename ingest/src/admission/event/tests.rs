@@ -97,3 +97,76 @@ fn an_event_has_at_most_64_kib() {
     assert!(admit(&sized(64 * 1024)).is_ok());
     assert_eq!(admit(&sized(64 * 1024 + 1)).unwrap_err().code, Code::TooLarge);
 }
+
+mod whatever_comes {
+    use super::*;
+    use proptest::prelude::*;
+    use schemas::event::{MAX_AHEAD_MS, MAX_ID_BYTES, MAX_LATE_MS};
+    use serde_json::{Value, json};
+
+    fn value() -> impl Strategy<Value = Value> {
+        let number = prop_oneof![any::<i64>(), 0..10i64, NOW - MAX_LATE_MS * 2..NOW + MAX_AHEAD_MS * 2];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            number.prop_map(Value::from),
+            any::<f64>().prop_map(|number| json!(number)),
+            any::<String>().prop_map(Value::from),
+            "[a-z]{1,300}".prop_map(Value::from),
+            prop::sample::select(vec!["view", "purchase", "EUR", "2027-01-15T08:00:00Z", "guest"])
+                .prop_map(Value::from),
+        ];
+        leaf.prop_recursive(10, 64, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::hash_map("[a-z]{1,3}", inner, 0..4).prop_map(|map| json!(map)),
+            ]
+        })
+    }
+
+    fn event() -> impl Strategy<Value = Value> {
+        let fields = [
+            "event_id",
+            "user_id",
+            "anonymous_id",
+            "session_id",
+            "quantity",
+            "price",
+            "currency",
+            "order_id",
+            "category_id",
+            "recommendation_id",
+            "timestamp",
+            "sent_at",
+            "metadata",
+        ];
+        let given = prop::collection::hash_map(prop::sample::select(fields.to_vec()), value(), 0..3);
+        given.prop_map(|given| {
+            let mut event = json!({ "event_type": "view", "user_id": "u", "product_id": 7 });
+            given.into_iter().for_each(|(field, value)| event[field] = value);
+            event
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn text_that_is_no_event_is_refused_without_a_panic(text in any::<String>()) {
+            prop_assert!(admit(&text).is_err());
+        }
+
+        #[test]
+        fn what_is_admitted_keeps_every_limit(event in event(), import in any::<bool>()) {
+            let given = Circumstances { received_at_ms: NOW, sent_at_ms: None, import };
+            let Ok(admitted) = admit_event(&event.to_string(), &given) else { return Ok(()) };
+            let event = admitted.event;
+            prop_assert!(UserKey::parse(admitted.user.as_str().as_bytes()) == Some(admitted.user));
+            let ids = [&event.event_id, &event.session_id, &event.product_id, &event.category_id, &event.order_id];
+            prop_assert!(ids.iter().all(|id| id.len() <= MAX_ID_BYTES && !id.contains(char::is_control)));
+            prop_assert!(event.price.is_finite() && event.price >= 0.0);
+            prop_assert!(event.timestamp_ms >= 0 && event.timestamp_ms <= NOW + MAX_AHEAD_MS);
+            prop_assert!(import || event.timestamp_ms >= NOW - MAX_LATE_MS);
+            let object = event.metadata.starts_with('{');
+            prop_assert!(event.metadata.is_empty() || object);
+        }
+    }
+}
