@@ -1,5 +1,6 @@
 //! What people type: the commands, their options, and the exit codes.
 
+mod demo;
 mod dev;
 mod interrupt;
 mod replay;
@@ -24,6 +25,11 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Watch it work: everything in this process, with a simulated shop and its shoppers
+    ///
+    /// Starts all services on a temporary folder, fills the catalog, and lets shoppers come through the HTTP API. A
+    /// panel shows events, lag, how soon an event shows, what trends, and what is recommended to some of the shoppers.
+    Demo(demo::DemoArgs),
     /// Run everything in this process on a folder, with nothing to install
     ///
     /// Ingest, stream processor and serving on one port, with an embedded log and store. What was acknowledged
@@ -76,6 +82,7 @@ enum StateCommand {
 /// Whatever kept the command from being done; exit code 1.
 pub async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
+        Command::Demo(args) => demo::run(args).await,
         Command::Dev(args) => dev::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Simulate(args) => simulate::run(args),

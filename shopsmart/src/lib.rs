@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod client;
+pub mod demo;
 pub mod dev;
 pub mod embedded;
 pub mod rebuild;
