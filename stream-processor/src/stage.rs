@@ -75,3 +75,6 @@ pub(crate) struct Snapshot<K> {
     pub(crate) progress: Bytes,
     pub(crate) keys: K,
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up on it.
@@ -119,12 +120,21 @@ pub fn proven_digest(target: &[&str]) -> Result<String> {
     Ok(String::from_utf8(digest.stdout)?.trim().to_owned())
 }
 
-/// A loopback address that nobody listens on.
+/// A loopback address that nobody listens on, and that no outgoing connection will take meanwhile: its port is below the
+/// range that systems give to these.
 ///
 /// # Errors
 /// When there is none.
 pub fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = (std::process::id() % 10_000) as u16;
+    for _ in 0..2_000 {
+        let port = 10_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(listener.local_addr()?);
+        }
+    }
+    bail!("no free port between 10000 and 20000")
 }
 
 /// Asks for JSON; `None` while nobody answers 200.
