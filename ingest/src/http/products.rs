@@ -116,8 +116,10 @@ pub(super) async fn delete_product(
     let id = admission::path_id(id, Code::InvalidProductId, "product_id").map_err(|r| refused(&app, r))?;
     let key = Bytes::copy_from_slice(id.as_bytes());
     let received_at_ms = app.clock.now_ms();
-    // An empty value is a tombstone: compaction removes the product from the topic too.
-    let answer = publish(&app, key, Bytes::new(), id, received_at_ms).await?;
+    // Not a tombstone: the log drops these after a while, and whoever starts later would take the product for an unknown
+    // one, which counts as active.
+    let product = Product { product_id: id.clone(), updated_at_ms: received_at_ms, ..Product::default() };
+    let answer = publish(&app, key, Bytes::from(product.encode_to_vec()), id, received_at_ms).await?;
     Ok((StatusCode::ACCEPTED, limits, answer))
 }
 

@@ -32,11 +32,13 @@ async fn a_product_is_kept_under_its_id() {
 }
 
 #[tokio::test]
-async fn a_removed_product_leaves_a_tombstone() {
+async fn a_removed_product_stays_known_as_inactive() {
     let log = Log::working();
     Service::on(&log).send(request("DELETE", "/products/7", "")).await.expect(202);
     let records = log.records.lock().unwrap();
-    assert_eq!((&records[0].key[..], &records[0].value[..]), (&b"7"[..], &b""[..]));
+    let product = Product::decode(records[0].value.clone()).unwrap();
+    assert_eq!(&records[0].key[..], b"7");
+    assert_eq!(product, Product { product_id: "7".into(), updated_at_ms: NOW, ..Product::default() });
 }
 
 #[tokio::test]

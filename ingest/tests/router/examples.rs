@@ -105,7 +105,6 @@ fn product(product: Product) -> Value {
 /// A record as the examples write it.
 fn record(record: &NewRecord) -> Value {
     let (kind, content) = match &*record.topic {
-        "products" if record.value.is_empty() => ("tombstone", json!(true)),
         "products" => ("product", product(Product::decode(record.value.clone()).unwrap())),
         _ => match EventRecord::decode(record.value.clone()).unwrap().record.unwrap() {
             event_record::Record::Event(content) => ("event", event(content)),
