@@ -40,8 +40,9 @@ enum Command {
     /// The file is CSV, plain or gzip, with the columns timestamp_ms, user_id, item_id, event_type and category_id
     /// (empty where unknown), sorted by time. It is sent as an import: old events are welcome, and where the server
     /// has keys, an admin key is needed. Each user's events arrive in the file's order. Event ids are made of row and
-    /// content, so replaying a file twice counts nothing twice. A replay that was interrupted, or whose server was
-    /// away for too long, goes on where it was when the same command is given again.
+    /// content, so a row that is sent twice counts once (the server knows the last 1,024 events of each user). A replay
+    /// that was interrupted, or whose server was away for too long, goes on where it was when the same command is given
+    /// again.
     ///
     /// Exit code: 0 = every row was taken, 2 = some rows were rejected, 1 = it could not be done,
     /// 130 = interrupted.

@@ -42,6 +42,14 @@ pub enum CallError {
     /// An answer that this API does not give: probably another server.
     #[error("not an answer of ShopSmart: {0}")]
     Unexpected(String),
+    /// The server's address is none.
+    #[error("{base} is not usable as a URL: {reason}")]
+    Address {
+        /// As given.
+        base: String,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 /// A client of one server. Cheap to clone; clones share their connections.
@@ -53,15 +61,18 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the server at `base` (`http://host:port`, perhaps with a path), which shows `key` on every call.
+    /// A client of the server at `base` (`http://host:port`, perhaps with a path; `https` with the feature `tls`), which shows `key` on every call.
     ///
     /// # Errors
     /// When `base` is not such a URL.
     pub fn new(base: &str, key: Option<String>) -> Result<Self, CallError> {
-        let invalid = |why: String| CallError::Unexpected(format!("{base} is not usable as a URL: {why}"));
+        let invalid = |reason| CallError::Address { base: base.to_owned(), reason };
         let url = reqwest::Url::parse(base).map_err(|e| invalid(e.to_string()))?;
-        if url.scheme() != "http" || !url.has_host() {
-            return Err(invalid("expected http://host:port".to_owned()));
+        match url.scheme() {
+            "http" if url.has_host() => {}
+            "https" if cfg!(feature = "tls") => {}
+            "https" => return Err(invalid("https needs a build with --features tls".to_owned())),
+            _ => return Err(invalid("expected http://host:port".to_owned())),
         }
         let http = reqwest::Client::builder()
             .timeout(REQUEST_TIMEOUT)
@@ -165,4 +176,21 @@ async fn refusal(status: StatusCode, response: Response) -> CallError {
 fn start_of(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     text.chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_is_a_url_of_a_server() {
+        assert_eq!(
+            Client::new("http://127.0.0.1:8080/shop/", None).unwrap().base(),
+            "http://127.0.0.1:8080/shop"
+        );
+        for wrong in ["127.0.0.1:8080", "localhost:8080", "ftp://host", "", "http://"] {
+            let error = Client::new(wrong, None).unwrap_err().to_string();
+            assert!(error.contains("is not usable as a URL"), "{wrong}: {error}");
+        }
+    }
 }
