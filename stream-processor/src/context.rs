@@ -6,7 +6,9 @@ use crate::status::Registry;
 use catalog::Catalog;
 use event_log::{EventLog, LogError, Producer, ProducerMode};
 use recommender::Interner;
+use schemas::Version;
 use schemas::names::Topics;
+use schemas::published::Layout;
 use service_runtime::SharedClock;
 use std::sync::{Arc, Mutex};
 use stores::{ServingStore, StateStore};
@@ -37,6 +39,25 @@ pub(crate) struct Context {
     pub(crate) lists: ListCache,
     pub(crate) registry: Registry,
     pub(crate) producer: SharedProducer,
+}
+
+impl Context {
+    /// The partition counts as they are stored and published.
+    pub(crate) fn layout(&self) -> Layout {
+        Layout {
+            version: Version::of(self.config.generation, 0),
+            events_partitions: self.events_partitions,
+            activity_partitions: self.activity_partitions,
+        }
+    }
+
+    /// A product's category: the leaf of its catalog path where the catalog knows it, else `own`, which its events named.
+    pub(crate) fn category_of(&self, id: &str, own: &str) -> String {
+        match self.parts.catalog.lookup(id) {
+            Some(product) => product.category_path.last().map(|leaf| leaf.to_string()).unwrap_or_default(),
+            None => own.to_owned(),
+        }
+    }
 }
 
 /// The gapless producer of this process. A failed one is replaced once, by whoever notices first.

@@ -4,7 +4,6 @@ use crate::context::{Context, Parts};
 use crate::partition::{TaskError, retrying};
 use crate::progress::META_KEY;
 use event_log::{LogError, TopicSpec};
-use schemas::Version;
 use schemas::names::layout_key;
 use schemas::published::Layout;
 use stores::{Row, Table};
@@ -45,11 +44,7 @@ pub(crate) async fn ensure_topics(
 /// Writes the partition counts on first use; refuses other ones later. Tells serving.
 pub(crate) async fn check(context: &Context) -> Result<(), TaskError> {
     let (state, generation) = (&context.parts.state, context.config.generation);
-    let layout = Layout {
-        version: Version::of(generation, 0),
-        events_partitions: context.events_partitions,
-        activity_partitions: context.activity_partitions,
-    };
+    let layout = context.layout();
     let keys = [META_KEY.to_owned()];
     let stored = retrying("read the layout", || state.get_many(Table::Progress, generation, &keys)).await?;
     let row = |key: String| vec![Row { key, version: layout.version, state: layout.encode().into() }];
@@ -86,11 +81,7 @@ pub(crate) async fn check(context: &Context) -> Result<(), TaskError> {
 /// Writes the layout to the serving store; without an answer the next marker round tries again.
 pub(crate) async fn publish(context: &Context) {
     let generation = context.config.generation;
-    let layout = Layout {
-        version: Version::of(generation, 0),
-        events_partitions: context.events_partitions,
-        activity_partitions: context.activity_partitions,
-    };
+    let layout = context.layout();
     let value = (layout_key(generation), layout.encode().into());
     if let Err(error) = context.parts.serving.put_many(vec![value]).await {
         tracing::debug!(%error, "the layout could not be published yet");

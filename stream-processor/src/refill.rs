@@ -176,13 +176,10 @@ fn job(context: &Context, row: &Row) -> Option<RankJob> {
             return None;
         }
     };
-    let catalog = context.parts.catalog.lookup(&row.key);
-    let leaf =
-        catalog.map(|product| product.category_path.last().map(|leaf| leaf.to_string()).unwrap_or_default());
     Some(RankJob {
         product: context.names.intern(&row.key),
         version: decoded.version,
-        category: leaf.unwrap_or(decoded.category),
+        category: context.category_of(&row.key, &decoded.category),
         co: decoded.co,
     })
 }

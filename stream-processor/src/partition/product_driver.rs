@@ -61,12 +61,7 @@ impl ProductDriver {
                 // at its next change.
                 let row = self.stage.row(product)?;
                 let id = self.context.names.name(product);
-                let category = match self.context.parts.catalog.lookup(&id) {
-                    Some(product) => {
-                        product.category_path.last().map(|leaf| leaf.to_string()).unwrap_or_default()
-                    }
-                    None => row.category.clone(),
-                };
+                let category = self.context.category_of(&id, &row.category);
                 Some(RankJob { product, version: row.version, category, co: row.co.clone() })
             });
             let jobs: Vec<RankJob> = jobs.collect();
