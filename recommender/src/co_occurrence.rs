@@ -1,6 +1,6 @@
 //! Which products are seen together with one product: a bounded set of candidates with decayed weights.
 
-use crate::decay::{growth, landmark_of, power_of_two};
+use crate::decay::{DecayedSum, RECENT, SEASON, power_of_two};
 use crate::interner::{Interner, Symbol};
 use schemas::DecodeError;
 use schemas::codec::{Reader, put_signed, put_str, put_varint};
@@ -14,18 +14,16 @@ pub const WEIGHT_UNIT: f64 = 1.0 / (1 << 24) as f64;
 /// How far apart two events of a session may be to count as a pair.
 pub const MAX_DISTANCE: usize = 30;
 
-/// e^(−(d−1)/2) for d = 1, 2, … in units of 2^-24: what two events d apart add to the earlier product's row.
+/// e^(−(d−1)/1.7) for d = 1, 2, … in units of 2^-24: what two events d apart add to the earlier product's row.
 pub const FORWARD: [u32; MAX_DISTANCE] = [
-    16_777_216, 10_175_896, 6_171_993, 3_743_503, 2_270_549, 1_377_158, 835_288, 506_628, 307_285, 186_378,
-    113_044, 68_565, 41_587, 25_224, 15_299, 9_279, 5_628, 3_414, 2_070, 1_256, 762, 462, 280, 170, 103, 63,
-    38, 23, 14, 8,
+    16_777_216, 9_316_495, 5_173_509, 2_872_883, 1_595_330, 885_897, 491_944, 273_180, 151_698, 84_239,
+    46_779, 25_976, 14_425, 8_010, 4_448, 2_470, 1_372, 762, 423, 235, 130, 72, 40, 22, 12, 7, 4, 2, 1, 1,
 ];
 
 /// 0.8 times [`FORWARD`]: what the same pair adds to the later product's row.
 pub const BACKWARD: [u32; MAX_DISTANCE] = [
-    13_421_773, 8_140_717, 4_937_594, 2_994_802, 1_816_439, 1_101_726, 668_231, 405_302, 245_828, 149_102,
-    90_435, 54_852, 33_269, 20_179, 12_239, 7_423, 4_503, 2_731, 1_656, 1_005, 609, 370, 224, 136, 82, 50,
-    30, 18, 11, 7,
+    13_421_773, 7_453_196, 4_138_807, 2_298_306, 1_276_264, 708_718, 393_555, 218_544, 121_359, 67_391,
+    37_423, 20_781, 11_540, 6_408, 3_559, 1_976, 1_097, 609, 338, 188, 104, 58, 32, 18, 10, 6, 3, 2, 1, 1,
 ];
 
 /// A product seen together with the row's.
@@ -39,11 +37,29 @@ pub struct Candidate {
     pub count: u32,
 }
 
-/// A product's decayed popularity and its candidates, at most [`MAX_CANDIDATES`].
+/// How often a product is seen, over the season and right now.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Popularity {
+    /// Number of its events, decayed with [`SEASON`].
+    pub season: DecayedSum,
+    /// Number of its events, decayed with [`RECENT`].
+    pub recent: DecayedSum,
+}
+
+impl Popularity {
+    /// The share of the season's demand that is recent, between 0 and 1.
+    pub fn momentum(&self, now_ms: i64) -> f64 {
+        let season = self.season.as_of(SEASON, now_ms);
+        // A time before the product's newest event makes the faster decay grow faster: hence the limit.
+        if season > 0.0 { (self.recent.as_of(RECENT, now_ms) / season).min(1.0) } else { 0.0 }
+    }
+}
+
+/// A product's popularity and its candidates, at most [`MAX_CANDIDATES`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CoOccurrence {
-    landmark: i32,
-    popularity: f64,
+    /// Its season's landmark is the one that the weights refer to.
+    popularity: Popularity,
     // Parallel columns: the search by product touches nothing else.
     products: Vec<Symbol>,
     weights: Vec<f64>,
@@ -51,14 +67,14 @@ pub struct CoOccurrence {
 }
 
 impl CoOccurrence {
-    /// The landmark, in half-lives since 1970, that all weights refer to.
+    /// The landmark, in half-lives of [`SEASON`] since 1970, that all weights refer to.
     pub fn landmark(&self) -> i32 {
-        self.landmark
+        self.popularity.season.landmark
     }
 
-    /// Decayed number of the product's events, in units of 2^landmark.
-    pub fn popularity(&self) -> f64 {
-        self.popularity
+    /// How often the product is seen.
+    pub fn popularity(&self) -> &Popularity {
+        &self.popularity
     }
 
     /// The candidates, in no particular order.
@@ -73,7 +89,9 @@ impl CoOccurrence {
     /// Counts an event of the product itself.
     pub fn observe(&mut self, timestamp_ms: i64) {
         self.advance(timestamp_ms);
-        self.popularity += growth(timestamp_ms, self.landmark);
+        // Not `add`: the landmark is the weights' too.
+        self.popularity.season.value += SEASON.growth(timestamp_ms, self.landmark());
+        self.popularity.recent.add(RECENT, timestamp_ms);
     }
 
     /// Adds `weight` (units of 2^-24, decayed to `timestamp_ms`) to the candidate `other`.
@@ -83,7 +101,7 @@ impl CoOccurrence {
     /// algorithm of J. Misra, D. Gries, "Finding repeated elements", 1982.)
     pub fn add_pair(&mut self, other: Symbol, weight: u32, timestamp_ms: i64) {
         self.advance(timestamp_ms);
-        let weight = f64::from(weight) * WEIGHT_UNIT * growth(timestamp_ms, self.landmark);
+        let weight = f64::from(weight) * WEIGHT_UNIT * SEASON.growth(timestamp_ms, self.landmark());
         if let Some(at) = self.products.iter().position(|&known| known == other) {
             self.weights[at] += weight;
             self.counts[at] = self.counts[at].saturating_add(1);
@@ -115,20 +133,23 @@ impl CoOccurrence {
     }
 
     fn advance(&mut self, timestamp_ms: i64) {
-        let landmark = landmark_of(timestamp_ms);
-        if self.popularity == 0.0 && self.products.is_empty() {
-            self.landmark = landmark;
-        } else if landmark > self.landmark {
-            let shrink = power_of_two(self.landmark - landmark);
-            self.popularity *= shrink;
+        let (landmark, before) = (SEASON.landmark_of(timestamp_ms), self.landmark());
+        let season = &mut self.popularity.season;
+        if self.products.is_empty() {
+            season.advance(landmark);
+        } else if landmark > before {
+            season.advance(landmark);
+            // Without events of its own the sum is 0 and took the landmark as it is.
+            let shrink = power_of_two(before - landmark);
             self.weights.iter_mut().for_each(|weight| *weight *= shrink);
-            self.landmark = landmark;
         }
     }
 
     pub(crate) fn encode_into(&self, out: &mut Vec<u8>, names: &Interner) {
-        put_signed(out, i64::from(self.landmark));
-        out.extend_from_slice(&self.popularity.to_le_bytes());
+        for sum in [self.popularity.season, self.popularity.recent] {
+            put_signed(out, i64::from(sum.landmark));
+            out.extend_from_slice(&sum.value.to_le_bytes());
+        }
         put_varint(out, self.products.len() as u64);
         for candidate in self.candidates() {
             put_str(out, &names.name(candidate.product));
@@ -138,8 +159,8 @@ impl CoOccurrence {
     }
 
     pub(crate) fn decode_from(reader: &mut Reader<'_>, names: &Interner) -> Result<Self, DecodeError> {
-        let landmark = i32::try_from(reader.signed()?).map_err(|_| DecodeError::Malformed("landmark"))?;
-        let mut row = Self { landmark, popularity: reader.f64()?, ..Self::default() };
+        let popularity = Popularity { season: decode_sum(reader)?, recent: decode_sum(reader)? };
+        let mut row = Self { popularity, ..Self::default() };
         for _ in 0..reader.count(10)? {
             row.products.push(names.intern(reader.str()?));
             row.weights.push(reader.f64()?);
@@ -147,6 +168,11 @@ impl CoOccurrence {
         }
         Ok(row)
     }
+}
+
+fn decode_sum(reader: &mut Reader<'_>) -> Result<DecayedSum, DecodeError> {
+    let landmark = i32::try_from(reader.signed()?).map_err(|_| DecodeError::Malformed("landmark"))?;
+    Ok(DecayedSum { landmark, value: reader.f64()? })
 }
 
 #[cfg(test)]
@@ -159,7 +185,7 @@ mod tests {
     #[test]
     fn the_weight_tables_follow_their_formula() {
         for (i, (&forward, &backward)) in FORWARD.iter().zip(&BACKWARD).enumerate() {
-            let exact = (-(i as f64) / 2.0).exp() / WEIGHT_UNIT;
+            let exact = (-(i as f64) / 1.7).exp() / WEIGHT_UNIT;
             assert!((f64::from(forward) - exact).abs() <= 0.5, "{i}");
             assert!((f64::from(backward) - 0.8 * exact).abs() <= 0.51, "{i}");
         }
@@ -169,9 +195,21 @@ mod tests {
     fn an_old_pair_weighs_half_after_a_half_life() {
         let mut row = CoOccurrence::default();
         row.add_pair(Symbol(1), ONE, NOW);
-        row.add_pair(Symbol(2), ONE, NOW + crate::decay::HALF_LIFE_MS);
+        row.add_pair(Symbol(2), ONE, NOW + SEASON.ms());
         let weights: Vec<f64> = row.candidates().map(|candidate| candidate.weight).collect();
         assert_eq!(weights[0] * 2.0, weights[1]);
+    }
+
+    #[test]
+    fn momentum_is_the_share_of_demand_that_is_recent() {
+        let mut row = CoOccurrence::default();
+        assert_eq!(row.popularity().momentum(NOW), 0.0);
+        (0..4).for_each(|_| row.observe(NOW));
+        assert!((row.popularity().momentum(NOW) - 1.0).abs() < 1e-9);
+        let later = NOW + 2 * crate::decay::RECENT.ms();
+        let expected = 0.25 / (-2.0f64 * 5.0 / 90.0).exp2();
+        assert!((row.popularity().momentum(later) / expected - 1.0).abs() < 0.01);
+        assert_eq!(row.popularity().momentum(NOW - 1_000_000_000), 1.0, "never above 1");
     }
 
     #[test]

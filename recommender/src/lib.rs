@@ -9,7 +9,10 @@ pub mod decay;
 pub mod interner;
 pub mod neighbours;
 pub mod product_row;
+pub mod publishing;
 pub mod ranking;
+pub mod repeats;
+pub mod settings;
 pub mod trending;
 pub mod user_row;
 

@@ -1,19 +1,15 @@
-//! From candidates to the published neighbour list: popularity normalisation and the two-hop fill. Done when publishing,
-//! asynchronously; never part of the deterministic state.
+//! From candidates to the published neighbour list: popularity normalisation, momentum and the two-hop fill. Done when
+//! publishing, asynchronously; never part of the deterministic state.
 
-use crate::co_occurrence::CoOccurrence;
+use crate::co_occurrence::{CoOccurrence, Popularity};
 use crate::interner::Symbol;
 use hashbrown::HashMap;
+use std::cmp::Ordering;
 
-/// Neighbours published for a product.
-pub const PUBLISHED: usize = 50;
-/// Neighbours whose own lists fill a product's list.
-pub const HOPS_OVER: usize = 30;
-const OWN_EXPONENT: f64 = 0.25;
-const OTHER_EXPONENT: f64 = 0.2;
-const FILL: f64 = 1.5;
+pub use crate::settings::PUBLISHED;
+use crate::settings::{FILL, HOPS_OVER, MOMENTUM_EXPONENT, MOMENTUM_FLOOR, OTHER_EXPONENT, OWN_EXPONENT};
 
-/// A score P_ij = C_ij / (n_i^¼ · n_j^⅕) at landmark L is in units of 2^(L · this).
+/// A score P_ij at landmark L is in units of 2^(L · this).
 pub const SCALE_EXPONENT: f64 = 1.0 - OWN_EXPONENT - OTHER_EXPONENT;
 
 /// One scored neighbour.
@@ -21,8 +17,10 @@ pub const SCALE_EXPONENT: f64 = 1.0 - OWN_EXPONENT - OTHER_EXPONENT;
 pub struct Scored {
     /// The neighbour.
     pub product: Symbol,
-    /// P_ij, in units of 2^(landmark · [`SCALE_EXPONENT`]).
+    /// In units of 2^(landmark · [`SCALE_EXPONENT`]).
     pub score: f32,
+    /// The part of the score that the direct co-occurrence gives, P_ij; the rest came by way of other products.
+    pub direct: f32,
     /// How often the two were seen together; 0 = came by way of another product.
     pub count: u32,
 }
@@ -30,73 +28,91 @@ pub struct Scored {
 /// A product's direct neighbours, normalised, the best first: what its own list and the fill of others are made from.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DirectList {
-    /// See [`CoOccurrence::landmark`].
-    pub landmark: i32,
-    /// See [`CoOccurrence::popularity`].
-    pub popularity: f64,
-    /// At most [`PUBLISHED`].
+    /// How often the product is seen; the landmark of its season is that of the scores.
+    pub popularity: Popularity,
+    /// Sum of the scores.
+    pub total: f64,
+    /// At most [`PUBLISHED`]; `score` and `direct` are the same.
     pub entries: Vec<Scored>,
 }
 
-/// Normalises a row's candidates. `popularity_of` gives another product's decayed count of events and its landmark where it
-/// is known; where not, what the pair itself tells is taken. `name_order` breaks ties by id.
+impl DirectList {
+    /// The landmark that the scores refer to.
+    pub fn landmark(&self) -> i32 {
+        self.popularity.season.landmark
+    }
+}
+
+/// Normalises a row's candidates:
+///
+/// P_ij = C_ij / (n_i^½ · n_j^¼) · (m_j + 0.02)^0.3
+///
+/// with C the pair's decayed weight, n the decayed number of events, and m_j the share of n_j that is recent
+/// ([`Popularity::momentum`]) as of `now_ms`. `popularity_of` gives another product's popularity where it is known; where
+/// not, what the pair itself tells is taken. `name_order` breaks ties by id.
 pub fn direct_list(
     row: &CoOccurrence,
-    popularity_of: impl Fn(Symbol) -> Option<(f64, i32)>,
-    name_order: impl Fn(Symbol, Symbol) -> std::cmp::Ordering,
+    now_ms: i64,
+    popularity_of: impl Fn(Symbol) -> Option<Popularity>,
+    name_order: impl Fn(Symbol, Symbol) -> Ordering,
 ) -> DirectList {
-    let own = row.popularity().max(f64::MIN_POSITIVE).powf(OWN_EXPONENT);
+    let own = row.popularity().season.value.max(f64::MIN_POSITIVE).powf(OWN_EXPONENT);
     let mut entries: Vec<Scored> = row
         .candidates()
         .filter(|candidate| candidate.weight > 0.0)
         .map(|candidate| {
-            let popularity = popularity_of(candidate.product)
-                .map_or(0.0, |(popularity, landmark)| {
-                    popularity * f64::from(landmark - row.landmark()).exp2()
-                })
-                .max(candidate.weight);
-            Scored {
-                product: candidate.product,
-                score: (candidate.weight / (own * popularity.powf(OTHER_EXPONENT))) as f32,
-                count: candidate.count,
-            }
+            let popularity = popularity_of(candidate.product);
+            let number = popularity.map_or(0.0, |popularity| {
+                popularity.season.value * f64::from(popularity.season.landmark - row.landmark()).exp2()
+            });
+            // Of a product that nobody knows more of, the pair is as recent as the row.
+            let momentum = popularity.map_or(1.0, |popularity| popularity.momentum(now_ms));
+            let normal = own * number.max(candidate.weight).powf(OTHER_EXPONENT);
+            let score =
+                (candidate.weight / normal * (momentum + MOMENTUM_FLOOR).powf(MOMENTUM_EXPONENT)) as f32;
+            Scored { product: candidate.product, score, direct: score, count: candidate.count }
         })
         .collect();
     keep_best(&mut entries, &name_order);
-    DirectList { landmark: row.landmark(), popularity: row.popularity(), entries }
+    let total = entries.iter().map(|entry| f64::from(entry.score)).sum();
+    DirectList { popularity: *row.popularity(), total, entries }
 }
 
-/// The published list: P_ij + β Σ_k P_ik P_kj / Σ_k P_ik, β = 1.5, k over the best 30 direct neighbours.
+/// The published list: P_ij + β Σ_k P_ik · P_kj / Σ_l P_kl, β = 3, k over the best 30 direct neighbours. The second hop is a
+/// step of a random walk: what neighbour k passes on is its share of i, whatever the scale of its own scores.
 pub fn two_hop_list<'a>(
     product: Symbol,
     direct: &DirectList,
     list_of: impl Fn(Symbol) -> Option<&'a DirectList>,
-    name_order: impl Fn(Symbol, Symbol) -> std::cmp::Ordering,
+    name_order: impl Fn(Symbol, Symbol) -> Ordering,
 ) -> Vec<Scored> {
-    let total: f64 = direct.entries.iter().map(|entry| f64::from(entry.score)).sum();
-    let mut sums: HashMap<Symbol, (f64, u32)> = HashMap::with_capacity(256);
+    struct Sum {
+        score: f64,
+        direct: f32,
+        count: u32,
+    }
+    let mut sums: HashMap<Symbol, Sum> = HashMap::with_capacity(256);
     for entry in &direct.entries {
-        sums.insert(entry.product, (f64::from(entry.score), entry.count));
+        let sum = Sum { score: f64::from(entry.score), direct: entry.direct, count: entry.count };
+        sums.insert(entry.product, sum);
     }
     for via in direct.entries.iter().take(HOPS_OVER) {
-        let Some(list) = list_of(via.product) else { continue };
-        let scale = (SCALE_EXPONENT * f64::from(list.landmark - direct.landmark)).exp2();
-        let weight = FILL * scale * f64::from(via.score) / total;
-        for entry in &list.entries {
-            if entry.product != product {
-                sums.entry(entry.product).or_default().0 += weight * f64::from(entry.score);
-            }
+        let Some(list) = list_of(via.product).filter(|list| list.total > 0.0) else { continue };
+        let weight = FILL * f64::from(via.score) / list.total;
+        for entry in list.entries.iter().filter(|entry| entry.product != product) {
+            let none = || Sum { score: 0.0, direct: 0.0, count: 0 };
+            sums.entry(entry.product).or_insert_with(none).score += weight * f64::from(entry.score);
         }
     }
     let mut entries: Vec<Scored> = sums
         .into_iter()
-        .map(|(product, (score, count))| Scored { product, score: score as f32, count })
+        .map(|(product, Sum { score, direct, count })| Scored { product, score: score as f32, direct, count })
         .collect();
     keep_best(&mut entries, &name_order);
     entries
 }
 
-fn keep_best(entries: &mut Vec<Scored>, name_order: &impl Fn(Symbol, Symbol) -> std::cmp::Ordering) {
+fn keep_best(entries: &mut Vec<Scored>, name_order: &impl Fn(Symbol, Symbol) -> Ordering) {
     let order =
         |a: &Scored, b: &Scored| b.score.total_cmp(&a.score).then_with(|| name_order(a.product, b.product));
     if entries.len() > PUBLISHED {
@@ -109,10 +125,11 @@ fn keep_best(entries: &mut Vec<Scored>, name_order: &impl Fn(Symbol, Symbol) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decay::{DecayedSum, RECENT, SEASON};
 
     const NOW: i64 = 1_700_000_000_000;
 
-    fn by_number(a: Symbol, b: Symbol) -> std::cmp::Ordering {
+    fn by_number(a: Symbol, b: Symbol) -> Ordering {
         a.0.cmp(&b.0)
     }
 
@@ -125,30 +142,68 @@ mod tests {
         row
     }
 
+    fn popularity(times: u32, last_ms: i64) -> Popularity {
+        let mut popularity = Popularity::default();
+        for _ in 0..times {
+            popularity.season.add(SEASON, last_ms);
+            popularity.recent.add(RECENT, last_ms);
+        }
+        popularity
+    }
+
+    fn order(entries: &[Scored]) -> Vec<u32> {
+        entries.iter().map(|entry| entry.product.0).collect()
+    }
+
     #[test]
     fn a_popular_neighbour_counts_for_less() {
         let row = row(&[(1, 4), (2, 4)]);
-        let popularity = |product: Symbol| Some((if product.0 == 1 { 1000.0 } else { 20.0 }, row.landmark()));
-        let list = direct_list(&row, popularity, by_number);
-        assert_eq!(list.entries.iter().map(|entry| entry.product.0).collect::<Vec<_>>(), [2, 1]);
+        let known = |product: Symbol| Some(popularity(if product.0 == 1 { 1000 } else { 20 }, NOW));
+        let list = direct_list(&row, NOW, known, by_number);
+        assert_eq!(order(&list.entries), [2, 1]);
         assert_eq!(list.entries[0].count, 4);
     }
 
     #[test]
+    fn a_neighbour_in_demand_now_comes_before_one_of_the_past() {
+        let row = row(&[(1, 4), (2, 4)]);
+        let known = |product: Symbol| {
+            let days_ago = if product.0 == 1 { 30 } else { 1 };
+            Some(popularity(20, NOW - days_ago * 24 * 3_600_000))
+        };
+        assert_eq!(order(&direct_list(&row, NOW, known, by_number).entries), [2, 1]);
+    }
+
+    #[test]
+    fn scores_follow_the_formula() {
+        let row = row(&[(1, 4)]);
+        let number = |sum: &DecayedSum, half_life: crate::decay::HalfLife| sum.as_of(half_life, NOW);
+        let list = direct_list(&row, NOW, |_| Some(popularity(20, NOW)), by_number);
+        assert!((number(&list.popularity.season, SEASON) - 10.0).abs() < 1e-6);
+        let scale = (SCALE_EXPONENT * SEASON.growth(NOW, row.landmark()).log2()).exp2();
+        let expected = scale * 4.0 / (10f64.sqrt() * 20f64.powf(0.25)) * 1.02f64.powf(0.3);
+        assert!((f64::from(list.entries[0].score) / expected - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
     fn products_two_hops_away_fill_the_list_behind_direct_ones() {
-        let near = direct_list(&row(&[(1, 4)]), |_| None, by_number);
-        let far = direct_list(&row(&[(0, 4), (2, 2)]), |_| None, by_number);
+        let near = direct_list(&row(&[(1, 4)]), NOW, |_| None, by_number);
+        let far = direct_list(&row(&[(0, 4), (2, 1)]), NOW, |_| None, by_number);
         let list = two_hop_list(Symbol(0), &near, |product| (product.0 == 1).then_some(&far), by_number);
         assert_eq!(
             list.iter().map(|entry| (entry.product.0, entry.count)).collect::<Vec<_>>(),
             [(1, 4), (2, 0)]
         );
+        assert_eq!((list[0].direct, list[1].direct), (list[0].score, 0.0));
+        let share = f64::from(far.entries[1].score) / far.total;
+        let expected = FILL * f64::from(near.entries[0].score) * share;
+        assert!((f64::from(list[1].score) / expected - 1.0).abs() < 1e-5);
     }
 
     #[test]
     fn a_list_is_bounded_and_ties_go_by_id() {
         let pairs: Vec<_> = (1..150).map(|other| (other, 1)).collect();
-        let list = direct_list(&row(&pairs), |_| Some((30.0, crate::decay::landmark_of(NOW))), by_number);
+        let list = direct_list(&row(&pairs), NOW, |_| Some(popularity(30, NOW)), by_number);
         assert_eq!(list.entries.len(), PUBLISHED);
         assert!(list.entries.is_sorted_by_key(|entry| entry.product.0));
     }

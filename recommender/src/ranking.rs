@@ -1,24 +1,35 @@
 //! How answers are ranked from published values: the only maths at request time.
 
-use hashbrown::HashMap;
-use schemas::published::{HistoryEntry, NeighbourList, RepeatTable, TrendingEntry, TrendingList};
-use std::cmp::Ordering;
-
 use crate::neighbours::SCALE_EXPONENT;
+use crate::repeats::return_chance;
+use crate::settings::{RETURN_BY_LIST, SESSION_DECAY, SUM_EXPONENT, VOTE_EXPONENT};
 use crate::user_row::SESSION_GAP_MS;
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use schemas::published::{
+    HistoryEntry, LastStep, NeighbourList, RepeatTable, SessionShape, TrendingEntry, TrendingList,
+};
+use std::cmp::Ordering;
 
 /// Events of the current session that are looked at.
 pub const SESSION_EVENTS: usize = 30;
 
 /// A distinct product of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SeenProduct<'a> {
     /// The product.
     pub product_id: &'a str,
-    /// How many distinct products ago it was last seen; 0 = the last one.
-    pub distance: u32,
-    /// How often it was seen in the session.
-    pub times: u32,
+    /// How much its neighbours count.
+    pub weight: f64,
+}
+
+/// What an answer is ranked from.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Session<'a> {
+    /// The distinct products, the last one first.
+    pub products: Vec<SeenProduct<'a>>,
+    /// What the session looks like.
+    pub shape: SessionShape,
 }
 
 /// A ranked product.
@@ -38,46 +49,62 @@ pub struct Ranked {
     pub count: u32,
 }
 
-/// The distinct products of the current session, the last one first. `entries` are the newest first; a pause of more than
-/// 30 minutes ends the session.
-pub fn session_of(entries: &[HistoryEntry]) -> Vec<SeenProduct<'_>> {
-    let mut session: Vec<SeenProduct<'_>> = Vec::new();
+/// The current session. `entries` are the newest first; a pause of more than 30 minutes ends the session. The product seen
+/// d distinct products ago weighs e^(−d/1.5).
+pub fn session_of(entries: &[HistoryEntry]) -> Session<'_> {
+    let mut session = Session::default();
     let mut later_ms = entries.first().map_or(0, |entry| entry.timestamp_ms);
+    let mut events = 0;
+    // How many events before the last its product was seen, too.
+    let mut again_after = None;
     for entry in entries.iter().take(SESSION_EVENTS) {
         if later_ms.saturating_sub(entry.timestamp_ms).abs() > SESSION_GAP_MS {
             break;
         }
         later_ms = entry.timestamp_ms;
-        match session.iter_mut().find(|seen| seen.product_id == entry.product_id) {
-            Some(seen) => seen.times += 1,
-            None => session.push(SeenProduct {
-                product_id: &entry.product_id,
-                distance: session.len() as u32,
-                times: 1,
-            }),
+        match session.products.iter().position(|seen| seen.product_id == entry.product_id) {
+            Some(place) => {
+                session.shape.times[place] = session.shape.times[place].saturating_add(1);
+                if place == 0 {
+                    again_after = again_after.or(Some(events));
+                }
+            }
+            None => {
+                let weight = (-(session.products.len() as f64) / SESSION_DECAY).exp();
+                session.products.push(SeenProduct { product_id: &entry.product_id, weight });
+                session.shape.times.push(1);
+            }
         }
+        events += 1;
     }
+    session.shape.last_step = match again_after {
+        _ if events <= 1 => LastStep::First,
+        Some(1) => LastStep::Same,
+        Some(_) => LastStep::Return,
+        None => LastStep::New,
+    };
     session
 }
 
 /// Ranks what may come next after `session`, whose products' published lists are `lists` (same order, `None` = no list yet).
 ///
-/// New products score Σ over the session of e^(−distance/1.5) · P_ij and share the chance that the next product is new;
-/// products of the session have their learnt chance of a return, E[length][distance] · (1 + 0.7 (times − 1)). Only products
-/// that `keep`(product, category) accepts are ranked. Higher scores first, ties by id; at most `limit`.
+/// A new product scores (Σ over the session of (weight · P_ij)^0.8)^1.125, and new products share the chance that the next
+/// product is new in proportion to their scores. A product of the session has its learnt chance of a return
+/// ([`return_chance`]), times 1 + 8 · its share of the last product's list. Only products that `keep`(product, category)
+/// accepts are ranked. Higher scores first, ties by id; at most `limit`.
 pub fn rank(
-    session: &[SeenProduct<'_>],
+    session: &Session<'_>,
     lists: &[Option<NeighbourList>],
     repeats: &RepeatTable,
     keep: impl Fn(&str, &str) -> bool,
     limit: usize,
 ) -> Vec<Ranked> {
     let mut ranked = new_products(session, lists, &keep);
-    let chances = repeat_chances(session, repeats);
+    let chances = return_chances(session, lists, repeats);
     let total: f64 = ranked.iter().map(|candidate| candidate.score).sum();
     let share = (1.0 - chances.iter().sum::<f64>()).max(0.05) / total.max(f64::MIN_POSITIVE);
     ranked.iter_mut().for_each(|candidate| candidate.score *= share);
-    for (index, (seen, chance)) in session.iter().zip(chances).enumerate() {
+    for (index, (seen, chance)) in session.products.iter().zip(chances).enumerate() {
         let list = lists.get(index).and_then(Option::as_ref);
         let category = list.map_or("", |list| list.category.as_str());
         if keep(seen.product_id, category) {
@@ -95,7 +122,7 @@ pub fn rank(
 }
 
 fn new_products(
-    session: &[SeenProduct<'_>],
+    session: &Session<'_>,
     lists: &[Option<NeighbourList>],
     keep: &impl Fn(&str, &str) -> bool,
 ) -> Vec<Ranked> {
@@ -106,14 +133,16 @@ fn new_products(
         count: u32,
         category: &'a str,
     }
-    let landmark = lists.iter().flatten().map(|list| list.landmark).max().unwrap_or(0);
-    let mut sums: HashMap<&str, Sum<'_>> = HashMap::with_capacity(64 * session.len());
-    for (index, (seen, list)) in session.iter().zip(lists).enumerate() {
+    let landmark = lists.iter().flatten().map(NeighbourList::landmark).max().unwrap_or(0);
+    let capacity = 64 * session.products.len();
+    let mut sums: HashMap<&str, Sum<'_>, RandomState> =
+        HashMap::with_capacity_and_hasher(capacity, RandomState::default());
+    for (index, (seen, list)) in session.products.iter().zip(lists).enumerate() {
         let Some(list) = list else { continue };
-        let scale = (SCALE_EXPONENT * f64::from(list.landmark - landmark)).exp2();
-        let weight = scale * (-f64::from(seen.distance) / 1.5).exp();
+        let scale = (SCALE_EXPONENT * f64::from(list.landmark() - landmark)).exp2();
+        let weight = (scale * seen.weight).powf(VOTE_EXPONENT);
         for entry in &list.entries {
-            let part = weight * f64::from(entry.score);
+            let part = weight * f64::from(entry.score).powf(VOTE_EXPONENT);
             let sum = sums.entry(&entry.product_id).or_insert(Sum {
                 score: 0.0,
                 best: 0.0,
@@ -127,12 +156,14 @@ fn new_products(
             }
         }
     }
-    let in_session = |id: &str| session.iter().any(|seen| seen.product_id == id);
+    for seen in &session.products {
+        sums.remove(seen.product_id);
+    }
     sums.into_iter()
-        .filter(|(id, sum)| !in_session(id) && keep(id, sum.category))
+        .filter(|(id, sum)| keep(id, sum.category))
         .map(|(id, sum)| Ranked {
             product_id: id.to_owned(),
-            score: sum.score,
+            score: sum.score.powf(SUM_EXPONENT),
             category: sum.category.to_owned(),
             repeat: false,
             because: sum.because,
@@ -141,21 +172,20 @@ fn new_products(
         .collect()
 }
 
-/// The learnt chance of a return to each product of the session. A weak prior speaks until there are observations.
-fn repeat_chances(session: &[SeenProduct<'_>], repeats: &RepeatTable) -> Vec<f64> {
-    const PRIOR_STRENGTH: f64 = 20.0;
-    let Some(row) =
-        session.len().checked_sub(1).and_then(|at| repeats.counts.get(at.min(RepeatTable::LENGTHS - 1)))
-    else {
-        return vec![0.0; session.len()];
+/// The chance of a return to each product of the session.
+fn return_chances(session: &Session<'_>, lists: &[Option<NeighbourList>], repeats: &RepeatTable) -> Vec<f64> {
+    let last = lists.first().and_then(Option::as_ref);
+    let total: f64 = last.map_or(0.0, |list| list.entries.iter().map(|entry| f64::from(entry.score)).sum());
+    let share_of_last = |id: &str| {
+        let entry = last.and_then(|list| list.entries.iter().find(|entry| entry.product_id == id));
+        entry.map_or(0.0, |entry| f64::from(entry.score) / total)
     };
-    session
-        .iter()
-        .map(|seen| {
-            let observed = row.get(1 + seen.distance as usize).copied().unwrap_or(0) as f64;
-            let prior = 0.1 * 0.6f64.powi(seen.distance as i32);
-            let chance = (observed + PRIOR_STRENGTH * prior) / (row[0] as f64 + PRIOR_STRENGTH);
-            chance * (1.0 + 0.7 * f64::from(seen.times.saturating_sub(1)))
+    let places = session.products.iter().enumerate().take(session.shape.length());
+    places
+        .map(|(distance, seen)| {
+            let chance = return_chance(repeats, &session.shape, distance);
+            let known = if distance == 0 { 0.0 } else { share_of_last(seen.product_id) };
+            chance * (1.0 + RETURN_BY_LIST * known)
         })
         .collect()
 }
@@ -204,27 +234,50 @@ mod tests {
         let neighbour = |&(id, score): &(&str, f32)| Neighbour {
             product_id: id.into(),
             score,
+            direct: score,
             count: 3,
             category: "c".into(),
         };
-        Some(NeighbourList {
-            landmark,
-            entries: entries.iter().map(neighbour).collect(),
-            ..NeighbourList::default()
-        })
+        let entries = entries.iter().map(neighbour).collect();
+        let mut list = NeighbourList { entries, ..NeighbourList::default() };
+        list.popularity.season_landmark = landmark;
+        Some(list)
     }
 
     #[test]
     fn a_session_ends_at_a_long_pause() {
         let entries = [entry("a", 100), entry("b", 90), entry("a", 80), entry("c", 20)];
         let session = session_of(&entries);
-        assert_eq!(
-            session,
-            [
-                SeenProduct { product_id: "a", distance: 0, times: 2 },
-                SeenProduct { product_id: "b", distance: 1, times: 1 }
-            ]
-        );
+        assert_eq!(session.products.iter().map(|seen| seen.product_id).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(session.shape, SessionShape { times: vec![2, 1], last_step: LastStep::Return });
+        assert!((session.products[1].weight - (-1.0f64 / 1.5).exp()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn serving_sees_a_session_as_the_user_row_does() {
+        use crate::user_row::Observation;
+        use crate::{Symbol, UserRow};
+        for products in [&[1u32][..], &[1, 1], &[2, 1, 2, 2], &[1, 2, 1], &[3, 1, 2, 3, 1, 1], &[1, 1, 2]] {
+            let mut row = UserRow::default();
+            let mut observe = |product: u32, minute: usize| {
+                let timestamp_ms = minute as i64 * 60_000;
+                row.apply(&Observation {
+                    product: Symbol(product),
+                    kind: EventKind::View,
+                    timestamp_ms,
+                    append_time_ms: timestamp_ms,
+                    fingerprint: minute as u64,
+                })
+            };
+            for (minute, &product) in products.iter().enumerate() {
+                observe(product, minute);
+            }
+            let learnt = observe(99, products.len()).session.unwrap();
+            let seen = products.iter().enumerate().rev();
+            let entries: Vec<_> =
+                seen.map(|(minute, product)| entry(&product.to_string(), minute as i64)).collect();
+            assert_eq!(session_of(&entries).shape, learnt, "{products:?}");
+        }
     }
 
     #[test]
@@ -234,17 +287,29 @@ mod tests {
         let lists = [list(5, &[("x", 1.0), ("b", 1.0)]), list(5, &[("y", 1.0)])];
         let ranked = rank(&session, &lists, &RepeatTable::default(), |_, _| true, 10);
         let order: Vec<_> = ranked.iter().map(|item| (item.product_id.as_str(), item.repeat)).collect();
-        assert_eq!(order, [("x", false), ("y", false), ("a", true), ("b", true)]);
-        assert_eq!((ranked[1].because, ranked[1].count), (1, 3));
+        // The last product's list makes a return to b likelier.
+        assert_eq!(order, [("x", false), ("b", true), ("y", false), ("a", true)]);
+        assert_eq!((ranked[2].because, ranked[2].count), (1, 3));
         let kept =
             rank(&session, &lists, &RepeatTable::default(), |id, category| id != "x" && category == "c", 10);
         assert_eq!(kept.iter().map(|item| item.product_id.as_str()).collect::<Vec<_>>(), ["y"]);
     }
 
     #[test]
+    fn two_weak_votes_beat_a_strong_one() {
+        let entries = [entry("a", 2), entry("b", 1)];
+        let mut session = session_of(&entries);
+        session.products[1].weight = 1.0;
+        let lists = [list(5, &[("x", 1.0), ("y", 0.48)]), list(5, &[("y", 0.48)])];
+        let ranked = rank(&session, &lists, &RepeatTable::default(), |id, _| id == "x" || id == "y", 2);
+        assert_eq!(ranked[0].product_id, "y");
+    }
+
+    #[test]
     fn learnt_returns_overtake_when_they_happen() {
         let mut repeats = RepeatTable::default();
-        (0..1000).for_each(|_| repeats.observe(1, Some(0)));
+        let shape = SessionShape { times: vec![1], last_step: LastStep::First };
+        (0..1000).for_each(|_| repeats.observe(&shape, Some(0)));
         let entries = [entry("a", 2)];
         let lists = [list(5, &[("x", 1.0)])];
         let ranked = rank(&session_of(&entries), &lists, &repeats, |_, _| true, 10);
@@ -254,12 +319,13 @@ mod tests {
     #[test]
     fn lists_ranked_in_different_half_lives_compare() {
         let entries = [entry("a", 2), entry("b", 2)];
-        let aligned = (SCALE_EXPONENT).exp2() as f32;
-        let lists = [list(6, &[("x", 1.0)]), list(5, &[("y", aligned * 2.0)])];
-        let ranked = rank(&session_of(&entries), &lists, &RepeatTable::default(), |_, _| true, 2);
-        let ratio = ranked[0].score / ranked[1].score;
-        let expected = (1.0f64 / 1.5).exp() / 2.0;
-        assert!((ratio.max(1.0 / ratio) - expected.max(1.0 / expected)).abs() < 1e-3);
+        let mut session = session_of(&entries);
+        session.products[1].weight = 1.0;
+        let lists = [list(6, &[("x", SCALE_EXPONENT.exp2() as f32)]), list(5, &[("y", 1.0)])];
+        let scale = (SCALE_EXPONENT * 2.0).exp2();
+        let ranked = rank(&session, &lists, &RepeatTable::default(), |id, _| id == "x" || id == "y", 2);
+        let expected = scale.powf(VOTE_EXPONENT * SUM_EXPONENT);
+        assert!((ranked[0].score / ranked[1].score / expected - 1.0).abs() < 1e-3);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::co_occurrence::{BACKWARD, FORWARD, MAX_DISTANCE};
 use crate::interner::{Interner, Symbol};
 use schemas::codec::{put_signed, put_str, put_varint};
-use schemas::published::{HistoryEntry, UserHistory, header, open};
+use schemas::published::{HistoryEntry, LastStep, SessionShape, UserHistory, header, open};
 use schemas::{DecodeError, EventKind, Version};
 use std::collections::VecDeque;
 
@@ -53,8 +53,8 @@ pub struct Effects {
     pub weight: u32,
     /// Pairs with distinct earlier products of the session, the latest first; empty once the cap is reached.
     pub pairs: Vec<Pair>,
-    /// Distinct products in the session before the event.
-    pub session_length: u32,
+    /// What the session looked like before the event; `None` when the event begins one, or once the cap is reached.
+    pub session: Option<SessionShape>,
     /// How many distinct products ago the product was last seen in the session; `None` = new to it.
     pub repeat_distance: Option<u32>,
 }
@@ -135,41 +135,50 @@ impl UserRow {
     }
 
     fn effects_of(&self, event: &Observation) -> Effects {
-        let mut distinct: Vec<Pair> = Vec::new();
-        let mut length = 0;
-        let mut repeat_distance = None;
+        if self.is_capped(event) {
+            return Effects::default();
+        }
+        let mut pairs: Vec<Pair> = Vec::new();
+        let mut products: Vec<Symbol> = Vec::new();
+        let mut shape = SessionShape::default();
         let mut later_ms = event.timestamp_ms;
-        let mut seen: Vec<Symbol> = Vec::new();
         for (steps, earlier) in self.history.iter().rev().take(MAX_DISTANCE).enumerate() {
             if later_ms.saturating_sub(earlier.timestamp_ms).abs() > SESSION_GAP_MS {
                 break;
             }
             later_ms = earlier.timestamp_ms;
-            if !seen.contains(&earlier.product) {
-                if earlier.product == event.product {
-                    repeat_distance = Some(length);
+            match products.iter().position(|product| *product == earlier.product) {
+                Some(place) => shape.times[place] = shape.times[place].saturating_add(1),
+                None => {
+                    products.push(earlier.product);
+                    shape.times.push(1);
                 }
-                seen.push(earlier.product);
-                length += 1;
             }
-            if earlier.product == event.product {
-                continue;
-            }
-            let (forward, backward) = (FORWARD[steps], BACKWARD[steps]);
-            match distinct.iter_mut().find(|pair| pair.earlier == earlier.product) {
-                Some(pair) => {
-                    pair.forward += forward;
-                    pair.backward += backward;
+            shape.last_step = match (steps, shape.last_step) {
+                (0, _) => LastStep::First,
+                (1, _) if earlier.product == products[0] => LastStep::Same,
+                (_, LastStep::Same) => LastStep::Same,
+                _ if earlier.product == products[0] => LastStep::Return,
+                (_, LastStep::First) => LastStep::New,
+                (_, step) => step,
+            };
+            if earlier.product != event.product {
+                let (forward, backward) = (FORWARD[steps], BACKWARD[steps]);
+                match pairs.iter_mut().find(|pair| pair.earlier == earlier.product) {
+                    Some(pair) => {
+                        pair.forward += forward;
+                        pair.backward += backward;
+                    }
+                    None => pairs.push(Pair { earlier: earlier.product, forward, backward }),
                 }
-                None => distinct.push(Pair { earlier: earlier.product, forward, backward }),
             }
         }
-        let capped = self.is_capped(event);
+        let repeat_distance = products.iter().position(|product| *product == event.product);
         Effects {
-            weight: if capped { 0 } else { event.kind.weight() },
-            pairs: if capped { Vec::new() } else { distinct },
-            session_length: length,
-            repeat_distance,
+            weight: event.kind.weight(),
+            pairs,
+            session: (!products.is_empty()).then_some(shape),
+            repeat_distance: repeat_distance.map(|distance| distance as u32),
         }
     }
 
@@ -302,7 +311,8 @@ mod tests {
         row.apply(&view(2, 60, 2));
         let effects = row.apply(&view(3, 70, 3));
         assert_eq!(effects.pairs, [Pair { earlier: Symbol(2), forward: FORWARD[0], backward: BACKWARD[0] }]);
-        assert_eq!((effects.session_length, effects.repeat_distance), (1, None));
+        let shape = SessionShape { times: vec![1], last_step: LastStep::First };
+        assert_eq!((effects.session, effects.repeat_distance), (Some(shape), None));
     }
 
     #[test]
@@ -315,7 +325,25 @@ mod tests {
         assert_eq!(effects.pairs[0].forward, FORWARD[0] + FORWARD[2]);
         assert_eq!(effects.pairs.len(), 2);
         let again = row.apply(&view(2, 4, 10));
-        assert_eq!((again.session_length, again.repeat_distance), (3, Some(2)));
+        let shape = SessionShape { times: vec![1, 2, 1], last_step: LastStep::New };
+        assert_eq!((again.session, again.repeat_distance), (Some(shape), Some(2)));
+    }
+
+    #[test]
+    fn a_session_remembers_how_its_last_event_came() {
+        let last_step = |products: &[u32]| {
+            let mut row = UserRow::default();
+            for (i, &product) in products.iter().enumerate() {
+                row.apply(&view(product, i as i64, i as u64));
+            }
+            row.apply(&view(99, products.len() as i64, 99)).session.unwrap().last_step
+        };
+        assert_eq!(last_step(&[1]), LastStep::First);
+        assert_eq!(last_step(&[1, 1]), LastStep::Same);
+        assert_eq!(last_step(&[2, 1, 2, 2]), LastStep::Same);
+        assert_eq!(last_step(&[1, 2, 1]), LastStep::Return);
+        assert_eq!(last_step(&[1, 2, 3, 1]), LastStep::Return);
+        assert_eq!(last_step(&[1, 1, 2]), LastStep::New);
     }
 
     #[test]

@@ -4,10 +4,12 @@
 mod history;
 mod lists;
 mod markers;
+mod repeats;
 
 pub use history::{HistoryEntry, UserHistory};
-pub use lists::{Neighbour, NeighbourList, TrendingEntry, TrendingList};
-pub use markers::{Layout, Marker, RepeatTable};
+pub use lists::{Demand, Neighbour, NeighbourList, TrendingEntry, TrendingList};
+pub use markers::{Layout, Marker};
+pub use repeats::{LastStep, RepeatCell, RepeatTable, SessionShape};
 
 use crate::codec::{DecodeError, Reader};
 use crate::version::Version;

@@ -18,10 +18,10 @@ use crate::snapshots::{Markers, Snapshots, TrendingLists};
 use catalog::Catalog;
 use filter::Filter;
 use freshness::{Freshly, rfc3339};
-use recommender::ranking::{SeenProduct, rank, session_of};
+use recommender::ranking::{Session, rank, session_of};
 use schemas::EventKind;
 use schemas::names;
-use schemas::published::{HistoryEntry, NeighbourList, Window};
+use schemas::published::{HistoryEntry, NeighbourList, SessionShape, Window};
 use service_runtime::SharedClock;
 use shopper::Shopper;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ impl Engine {
             rank(&session, &basis.lists, &repeats.value, |id, category| filter.keep(id, category), k);
 
         let mut tiers = Tiers::new(k, &filter, request.explain);
-        tiers.personalized(ranked, &session, entries, given);
+        tiers.personalized(ranked, &session.products, entries, given);
         self.top_up(&mut tiers, &basis, request.window);
         let degraded = shopper.degraded.max(basis.degraded).max(repeats.degraded);
         let degraded = degraded.max(tiers.degraded());
@@ -196,11 +196,11 @@ impl Engine {
 
     async fn basis(
         &self,
-        session: &[SeenProduct<'_>],
+        session: &Session<'_>,
         request: &RecommendationRequest,
         markers: &Markers,
     ) -> Basis {
-        let products: Vec<&str> = session.iter().map(|seen| seen.product_id).collect();
+        let products: Vec<&str> = session.products.iter().map(|seen| seen.product_id).collect();
         let mut category =
             request.category_id.clone().or_else(|| self.leaf_category(products.first().copied()));
         let in_category = async {
@@ -279,12 +279,12 @@ impl Engine {
     }
 }
 
-fn session(entries: &[HistoryEntry], given: Given) -> Vec<SeenProduct<'_>> {
+fn session(entries: &[HistoryEntry], given: Given) -> Session<'_> {
     let mut session = session_of(entries);
     if given == Given::Cart {
-        for product in &mut session {
-            (product.distance, product.times) = (0, 1);
-        }
+        session.products.iter_mut().for_each(|seen| seen.weight = 1.0);
+        // Nothing of it is offered again, so it has no chances of a return.
+        session.shape = SessionShape::default();
     }
     session
 }

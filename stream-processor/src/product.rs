@@ -15,7 +15,7 @@ use recommender::trending::Bounds;
 use recommender::{Interner, ProductRow, Symbol};
 pub(crate) use record::ProductRecord;
 use schemas::proto::{Outcome, SourceEntry};
-use schemas::published::RepeatTable;
+use schemas::published::{LastStep, RepeatTable, SessionShape};
 use schemas::{EventKind, Version};
 use std::sync::Arc;
 use stores::{Row, Table};
@@ -121,7 +121,9 @@ impl Product {
             self.progress.outcomes.add(outcome);
         }
         if let Some(repeat) = &entry.repeat {
-            self.progress.repeats.observe(repeat.session_length, repeat.distance);
+            let last_step = LastStep::ALL.get(repeat.last_step as usize).copied().unwrap_or_default();
+            let shape = SessionShape { times: repeat.times.clone(), last_step };
+            self.progress.repeats.observe(&shape, repeat.distance);
         }
         self.progress.stream_time_ms = self.progress.stream_time_ms.max(entry.timestamp_ms);
     }

@@ -158,7 +158,7 @@ impl ProductProgress {
     }
 
     pub(crate) fn encode(&self, version: Version) -> Vec<u8> {
-        let mut out = header(version, 512);
+        let mut out = header(version, 2048);
         self.at.encode_into(&mut out);
         put_varint(&mut out, self.marks.len() as u64);
         for mark in &self.marks {
@@ -168,9 +168,7 @@ impl ProductProgress {
         for count in self.outcomes.0 {
             put_varint(&mut out, count);
         }
-        for count in self.repeats.counts.iter().flatten() {
-            put_varint(&mut out, *count);
-        }
+        self.repeats.counts().for_each(|count| put_varint(&mut out, count));
         out
     }
 
@@ -183,10 +181,7 @@ impl ProductProgress {
         for count in &mut outcomes.0 {
             *count = reader.varint()?;
         }
-        let mut repeats = RepeatTable::default();
-        for count in repeats.counts.iter_mut().flatten() {
-            *count = reader.varint()?;
-        }
+        let repeats = RepeatTable::read_counts(|| reader.varint())?;
         reader.finish()?;
         Ok(Self { at, marks, stream_time_ms, outcomes, repeats })
     }
@@ -196,6 +191,7 @@ impl ProductProgress {
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use schemas::published::{LastStep, SessionShape};
 
     #[test]
     fn progress_survives_its_encoding() {
@@ -205,7 +201,8 @@ mod tests {
         progress.at = Checkpoint::after(&record);
         progress.marks[1] = 99;
         progress.outcomes.0[2] = 5;
-        progress.repeats.observe(3, Some(1));
+        let shape = SessionShape { times: vec![1, 2, 1], last_step: LastStep::New };
+        progress.repeats.observe(&shape, Some(1));
         let bytes = progress.encode(Version::of(1, 9));
         assert_eq!(ProductProgress::decode(&bytes).unwrap(), progress);
         let shopper = ShopperProgress { at: progress.at, highest_event_ms: 77 };

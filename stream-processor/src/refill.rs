@@ -180,6 +180,7 @@ fn job(context: &Context, row: &Row) -> Option<RankJob> {
         product: context.names.intern(&row.key),
         version: decoded.version,
         category: context.category_of(&row.key, &decoded.category),
+        newest_ms: decoded.buckets.newest_ms(),
         co: decoded.co,
     })
 }

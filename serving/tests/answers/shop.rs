@@ -139,6 +139,7 @@ impl Shop {
         let neighbour = |&(id, score, count): &(&str, f32, u32)| Neighbour {
             product_id: id.to_owned(),
             score,
+            direct: if count > 0 { score } else { 0.0 },
             count,
             category: of.to_owned(),
         };

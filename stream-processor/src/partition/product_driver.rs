@@ -62,7 +62,8 @@ impl ProductDriver {
                 let row = self.stage.row(product)?;
                 let id = self.context.names.name(product);
                 let category = self.context.category_of(&id, &row.category);
-                Some(RankJob { product, version: row.version, category, co: row.co.clone() })
+                let newest_ms = row.buckets.newest_ms();
+                Some(RankJob { product, version: row.version, category, newest_ms, co: row.co.clone() })
             });
             let jobs: Vec<RankJob> = jobs.collect();
             let covers = self.round.is_empty().then_some(self.round_covers);

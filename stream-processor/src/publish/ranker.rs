@@ -4,10 +4,11 @@ use crate::context::Context;
 use bytes::Bytes;
 use recommender::Symbol;
 use recommender::co_occurrence::CoOccurrence;
-use recommender::neighbours::{DirectList, Scored, direct_list, two_hop_list};
+use recommender::neighbours::{direct_list, two_hop_list};
+use recommender::publishing::{direct_of, published_list};
 use schemas::Version;
 use schemas::names::neighbours_key;
-use schemas::published::{Neighbour, NeighbourList};
+use schemas::published::NeighbourList;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub(crate) struct RankJob {
     pub(crate) product: Symbol,
     pub(crate) version: Version,
     pub(crate) category: String,
+    /// Time of the product's newest event.
+    pub(crate) newest_ms: i64,
     pub(crate) co: CoOccurrence,
 }
 
@@ -71,30 +74,21 @@ impl Ranker {
             .candidates()
             .filter_map(|candidate| Some((candidate.product, lists.get(candidate.product)?)))
             .collect();
-        let popularity_of = |product: Symbol| {
-            known.get(&product).map(|known| (known.direct.popularity, known.direct.landmark))
-        };
-        let direct = Arc::new(direct_list(&job.co, popularity_of, name_order));
+        let popularity_of = |product: Symbol| known.get(&product).map(|known| known.direct.popularity);
+        let direct = Arc::new(direct_list(&job.co, job.newest_ms, popularity_of, name_order));
         lists.put(job.product, Known { direct: Arc::clone(&direct), category: job.category.as_str().into() });
         let list_of = |product: Symbol| known.get(&product).map(|known| &*known.direct);
         let scored = two_hop_list(job.product, &direct, list_of, name_order);
-        let neighbour = |entry: Scored| {
-            let product_id = names.name(entry.product).as_ref().to_owned();
-            let category = match parts.catalog.lookup(&product_id) {
-                Some(product) if !product.active => return None,
-                Some(product) => product.category_path.last().map(|leaf| leaf.to_string()),
-                None => lists.get(entry.product).map(|known| known.category.as_ref().to_owned()),
-            };
-            let category = category.unwrap_or_default();
-            Some(Neighbour { product_id, score: entry.score, count: entry.count, category })
+        let category_of = |product: Symbol, id: &str| match parts.catalog.lookup(id) {
+            Some(product) if !product.active => None,
+            Some(product) => {
+                Some(product.category_path.last().map(|leaf| leaf.to_string()).unwrap_or_default())
+            }
+            None => {
+                Some(lists.get(product).map(|known| known.category.as_ref().to_owned()).unwrap_or_default())
+            }
         };
-        let list = NeighbourList {
-            version: job.version,
-            landmark: direct.landmark,
-            popularity: direct.popularity as f32,
-            category: job.category.clone(),
-            entries: scored.into_iter().filter_map(neighbour).collect(),
-        };
+        let list = published_list(job.version, job.category.clone(), &direct, &scored, names, category_of);
         (neighbours_key(config.generation, &names.name(job.product)), Bytes::from(list.encode()))
     }
 
@@ -119,18 +113,8 @@ impl Ranker {
         let Ok(values) = parts.serving.get_many(&keys).await else { return };
         for (product, value) in missing.into_iter().zip(values) {
             let Some(list) = value.and_then(|value| NeighbourList::decode(&value).ok()) else { continue };
-            let direct = Arc::new(from_published(&list, &self.context));
+            let direct = Arc::new(direct_of(&list, names));
             lists.put(product, Known { direct, category: list.category.into() });
         }
     }
-}
-
-/// What another process published, as far as it can be had back: entries that came by way of others are left out.
-fn from_published(list: &NeighbourList, context: &Context) -> DirectList {
-    let entries = list.entries.iter().filter(|entry| entry.count > 0).map(|entry| Scored {
-        product: context.names.intern(&entry.product_id),
-        score: entry.score,
-        count: entry.count,
-    });
-    DirectList { landmark: list.landmark, popularity: f64::from(list.popularity), entries: entries.collect() }
 }

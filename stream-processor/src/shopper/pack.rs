@@ -108,12 +108,11 @@ impl Packer {
         let entry = pack.entry(offset, timestamp_ms);
         entry.outcome = Outcome::Applied as i32;
         entry.activity = Some(activity);
-        if effects.session_length > 0 {
-            entry.repeat = Some(RepeatObservation {
-                session_length: effects.session_length,
-                distance: effects.repeat_distance,
-            });
-        }
+        entry.repeat = effects.session.as_ref().map(|shape| RepeatObservation {
+            times: shape.times.clone(),
+            distance: effects.repeat_distance,
+            last_step: shape.last_step as i32,
+        });
         for pair in &effects.pairs {
             self.pair(offset, timestamp_ms, product, pair.earlier, pair.backward);
             self.pair(offset, timestamp_ms, pair.earlier, product, pair.forward);

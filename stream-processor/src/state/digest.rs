@@ -82,9 +82,9 @@ pub async fn digest(store: &dyn StateStore, generation: u16) -> Result<Digest, S
     let mut hasher = Hasher::new();
     hasher.update(&sum.0.to_le_bytes());
     hasher.update(&outcomes.get(Outcome::Applied).to_le_bytes());
-    for count in repeats.counts.iter().flatten() {
+    repeats.counts().for_each(|count| {
         hasher.update(&count.to_le_bytes());
-    }
+    });
     let exact = hasher.finalize().as_bytes()[..16].try_into().expect("a hash is 32 bytes");
     Ok(Digest { exact, users, products, outcomes, as_of_ms })
 }

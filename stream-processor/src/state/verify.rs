@@ -357,7 +357,8 @@ fn hash_update(record: &ActivityRecord, entry: &SourceEntry) -> u64 {
         hasher.update(product(pair.other).as_bytes()).update(&[0]).update(&pair.weight.to_le_bytes());
     }
     if let Some(repeat) = &entry.repeat {
-        hasher.update(&repeat.session_length.to_le_bytes());
+        hasher.update(&(repeat.times.len() as u64).to_le_bytes()).update(&repeat.times);
+        hasher.update(&repeat.last_step.to_le_bytes());
         hasher.update(&repeat.distance.map_or(u64::MAX, u64::from).to_le_bytes());
     }
     u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("a hash is 32 bytes"))

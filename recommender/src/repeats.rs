@@ -1,0 +1,59 @@
+//! The learnt chance that a shopper comes back to a product of the session.
+
+use crate::settings::REPEAT_PRIOR;
+use schemas::published::{LastStep, RepeatCell, RepeatTable, SessionShape};
+
+/// The chance that the next event is on the product `distance` distinct products ago.
+///
+/// Estimated in three steps from coarse to fine, each with the one before as its prior: by session length and distance; by how
+/// often the product was seen, too; by the session's last step, too. Before any observation a weak guess speaks.
+pub fn return_chance(table: &RepeatTable, shape: &SessionShape, distance: usize) -> f64 {
+    let length = shape.length();
+    let times = usize::from(shape.times[distance]);
+    let by_times = |times: usize| {
+        LastStep::ALL.iter().fold(RepeatCell::default(), |sum, &step| {
+            let cell = table.cell(length, distance, times, step);
+            RepeatCell { trials: sum.trials + cell.trials, returns: sum.returns + cell.returns }
+        })
+    };
+    let by_place = (1..=RepeatTable::TIMES).map(by_times).fold(RepeatCell::default(), |sum, cell| {
+        RepeatCell { trials: sum.trials + cell.trials, returns: sum.returns + cell.returns }
+    });
+    let guess = 0.1 * 0.6f64.powi(i32::try_from(distance).unwrap_or(i32::MAX));
+    let finest = table.cell(length, distance, times, shape.last_step);
+    [by_place, by_times(times), finest].into_iter().fold(guess, |prior, cell| {
+        (cell.returns as f64 + REPEAT_PRIOR * prior) / (cell.trials as f64 + REPEAT_PRIOR)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(times: &[u8], last_step: LastStep) -> SessionShape {
+        SessionShape { times: times.to_vec(), last_step }
+    }
+
+    #[test]
+    fn a_chance_approaches_what_is_observed() {
+        let mut table = RepeatTable::default();
+        let back = shape(&[1, 1], LastStep::Return);
+        for event in 0..4_000 {
+            table.observe(&back, (event % 4 == 0).then_some(1));
+        }
+        assert!((return_chance(&table, &back, 1) - 0.25).abs() < 0.01);
+        assert!(return_chance(&table, &back, 0) < 0.001);
+    }
+
+    #[test]
+    fn what_was_never_seen_takes_the_chance_of_what_is_most_like_it() {
+        let mut table = RepeatTable::default();
+        for event in 0..4_000 {
+            table.observe(&shape(&[1, 1], LastStep::New), (event % 2 == 0).then_some(1));
+        }
+        let unseen = return_chance(&table, &shape(&[1, 3], LastStep::Same), 1);
+        assert!((unseen - 0.5).abs() < 0.01, "{unseen}");
+        let longer = return_chance(&table, &shape(&[1, 1, 1], LastStep::New), 1);
+        assert!((longer - 0.06).abs() < 1e-9, "another length says nothing: {longer}");
+    }
+}

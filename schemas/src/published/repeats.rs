@@ -1,0 +1,178 @@
+use super::{header, open};
+use crate::Version;
+use crate::codec::{DecodeError, put_varint};
+
+/// How the last event of a session followed the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum LastStep {
+    /// There was none before.
+    #[default]
+    First = 0,
+    /// The same product again.
+    Same = 1,
+    /// Back to an earlier product of the session.
+    Return = 2,
+    /// On to a product that was new to the session.
+    New = 3,
+}
+
+impl LastStep {
+    /// Every step, in the order of their codes.
+    pub const ALL: [Self; 4] = [Self::First, Self::Same, Self::Return, Self::New];
+}
+
+/// What a session looks like, without saying which products it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SessionShape {
+    /// How often each distinct product was seen, the last product first.
+    pub times: Vec<u8>,
+    /// How the last event followed the one before.
+    pub last_step: LastStep,
+}
+
+impl SessionShape {
+    /// Distinct products.
+    pub fn length(&self) -> usize {
+        self.times.len()
+    }
+}
+
+/// How often products of one place in sessions of one shape could have been next, and how often they were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RepeatCell {
+    /// Events that came after such a place.
+    pub trials: u64,
+    /// Those that returned to the product there.
+    pub returns: u64,
+}
+
+/// Counts for the learnt chance that a shopper comes back to a product of the session: by the number of distinct products in
+/// the session, how many of them ago the product was last seen, how often it was seen, and the session's last step. What is
+/// longer, farther or more often than told apart counts as the most that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepeatTable {
+    /// Version of the last record of the partition that the table reflects.
+    pub version: Version,
+    cells: Vec<RepeatCell>,
+}
+
+impl Default for RepeatTable {
+    fn default() -> Self {
+        Self { version: Version::NONE, cells: vec![RepeatCell::default(); Self::CELLS] }
+    }
+}
+
+impl RepeatTable {
+    /// Session lengths told apart, and with them distances.
+    pub const LENGTHS: usize = 10;
+    /// Numbers of times told apart.
+    pub const TIMES: usize = 3;
+    const STEPS: usize = LastStep::ALL.len();
+    const CELLS: usize = Self::LENGTHS * (Self::LENGTHS + 1) / 2 * Self::TIMES * Self::STEPS;
+
+    /// Counts one event that continued a session of this shape: `distance` says how many distinct products ago its product
+    /// was last seen, `None` that it was new.
+    pub fn observe(&mut self, shape: &SessionShape, distance: Option<u32>) {
+        for (place, &times) in shape.times.iter().enumerate() {
+            let index = Self::index(shape.length(), place, times.into(), shape.last_step);
+            let cell = &mut self.cells[index];
+            cell.trials += 1;
+            cell.returns += u64::from(distance == Some(place as u32));
+        }
+    }
+
+    /// The counts for the product `distance` distinct products ago, seen `times` times, in a session of `length` (from 1).
+    pub fn cell(&self, length: usize, distance: usize, times: usize, last_step: LastStep) -> RepeatCell {
+        self.cells[Self::index(length, distance, times, last_step)]
+    }
+
+    fn index(length: usize, distance: usize, times: usize, last_step: LastStep) -> usize {
+        let length = length.clamp(1, Self::LENGTHS);
+        let place = length * (length - 1) / 2 + distance.min(length - 1);
+        let times = times.clamp(1, Self::TIMES) - 1;
+        (place * Self::TIMES + times) * Self::STEPS + last_step as usize
+    }
+
+    /// Adds another partition's counts.
+    pub fn merge(&mut self, other: &Self) {
+        for (cell, more) in self.cells.iter_mut().zip(&other.cells) {
+            cell.trials += more.trials;
+            cell.returns += more.returns;
+        }
+    }
+
+    /// The counts in a fixed order, for packing and comparing.
+    pub fn counts(&self) -> impl Iterator<Item = u64> {
+        self.cells.iter().flat_map(|cell| [cell.trials, cell.returns])
+    }
+
+    /// Sets the counts from their fixed order.
+    ///
+    /// # Errors
+    /// Those of `next`.
+    pub fn read_counts(mut next: impl FnMut() -> Result<u64, DecodeError>) -> Result<Self, DecodeError> {
+        let mut table = Self::default();
+        for cell in &mut table.cells {
+            *cell = RepeatCell { trials: next()?, returns: next()? };
+        }
+        Ok(table)
+    }
+
+    /// Packs the value.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = header(self.version, 2 * Self::CELLS);
+        self.counts().for_each(|count| put_varint(&mut out, count));
+        out
+    }
+
+    /// Unpacks a value.
+    ///
+    /// # Errors
+    /// When the value does not follow the format.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let (version, mut reader) = open(bytes)?;
+        let table = Self::read_counts(|| reader.varint())?;
+        reader.finish()?;
+        Ok(Self { version, ..table })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(times: &[u8]) -> SessionShape {
+        SessionShape { times: times.to_vec(), last_step: LastStep::New }
+    }
+
+    #[test]
+    fn every_place_of_a_session_gets_a_trial_and_one_at_most_a_return() {
+        let mut table = RepeatTable::default();
+        table.observe(&shape(&[1, 2]), Some(1));
+        table.observe(&shape(&[1, 2]), None);
+        assert_eq!(table.cell(2, 0, 1, LastStep::New), RepeatCell { trials: 2, returns: 0 });
+        assert_eq!(table.cell(2, 1, 2, LastStep::New), RepeatCell { trials: 2, returns: 1 });
+        assert_eq!(table.cell(2, 1, 1, LastStep::New), RepeatCell::default());
+        assert_eq!(table.cell(2, 0, 1, LastStep::Same), RepeatCell::default());
+    }
+
+    #[test]
+    fn what_is_beyond_the_table_counts_at_its_edge() {
+        let mut table = RepeatTable::default();
+        table.observe(&shape(&[200; 40]), Some(39));
+        let edge =
+            table.cell(RepeatTable::LENGTHS, RepeatTable::LENGTHS - 1, RepeatTable::TIMES, LastStep::New);
+        assert_eq!(edge, RepeatCell { trials: 31, returns: 1 });
+        assert_eq!(table.cell(99, 99, 99, LastStep::New), edge);
+    }
+
+    #[test]
+    fn a_table_survives_its_encoding_and_merges_by_addition() {
+        let mut table = RepeatTable { version: Version::of(1, 9), ..RepeatTable::default() };
+        table.observe(&shape(&[3, 1, 1]), Some(2));
+        assert_eq!(RepeatTable::decode(&table.encode()).unwrap(), table);
+        let mut sum = table.clone();
+        sum.merge(&table);
+        assert!(sum.counts().zip(table.counts()).all(|(both, one)| both == 2 * one));
+    }
+}
