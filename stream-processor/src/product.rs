@@ -70,10 +70,9 @@ impl Product {
 
     /// The repeat table as published.
     pub(crate) fn repeats(&self) -> RepeatTable {
-        RepeatTable {
-            version: Version::of(self.generation, self.progress.at.next_offset),
-            ..self.progress.repeats.clone()
-        }
+        let mut table = self.progress.repeats.clone();
+        table.version = Version::of(self.generation, self.progress.at.next_offset);
+        table
     }
 
     /// Applies one record. Each row is checked once before the record and set once after it: all updates of one record for
