@@ -94,7 +94,7 @@ pub fn session_of(entries: &[HistoryEntry]) -> Session<'_> {
 /// accepts are ranked. Higher scores first, ties by id; at most `limit`.
 pub fn rank(
     session: &Session<'_>,
-    lists: &[Option<NeighbourList>],
+    lists: &[Option<&NeighbourList>],
     repeats: &RepeatTable,
     keep: impl Fn(&str, &str) -> bool,
     limit: usize,
@@ -105,7 +105,7 @@ pub fn rank(
     let share = (1.0 - chances.iter().sum::<f64>()).max(0.05) / total.max(f64::MIN_POSITIVE);
     ranked.iter_mut().for_each(|candidate| candidate.score *= share);
     for (index, (seen, chance)) in session.products.iter().zip(chances).enumerate() {
-        let list = lists.get(index).and_then(Option::as_ref);
+        let list = lists.get(index).copied().flatten();
         let category = list.map_or("", |list| list.category.as_str());
         if keep(seen.product_id, category) {
             ranked.push(Ranked {
@@ -123,7 +123,7 @@ pub fn rank(
 
 fn new_products(
     session: &Session<'_>,
-    lists: &[Option<NeighbourList>],
+    lists: &[Option<&NeighbourList>],
     keep: &impl Fn(&str, &str) -> bool,
 ) -> Vec<Ranked> {
     struct Sum<'a> {
@@ -133,7 +133,7 @@ fn new_products(
         count: u32,
         category: &'a str,
     }
-    let landmark = lists.iter().flatten().map(NeighbourList::landmark).max().unwrap_or(0);
+    let landmark = lists.iter().flatten().map(|list| list.landmark()).max().unwrap_or(0);
     let capacity = 64 * session.products.len();
     let mut sums: HashMap<&str, Sum<'_>, RandomState> =
         HashMap::with_capacity_and_hasher(capacity, RandomState::default());
@@ -173,8 +173,12 @@ fn new_products(
 }
 
 /// The chance of a return to each product of the session.
-fn return_chances(session: &Session<'_>, lists: &[Option<NeighbourList>], repeats: &RepeatTable) -> Vec<f64> {
-    let last = lists.first().and_then(Option::as_ref);
+fn return_chances(
+    session: &Session<'_>,
+    lists: &[Option<&NeighbourList>],
+    repeats: &RepeatTable,
+) -> Vec<f64> {
+    let last = lists.first().copied().flatten();
     let total: f64 = last.map_or(0.0, |list| list.entries.iter().map(|entry| f64::from(entry.score)).sum());
     let share_of_last = |id: &str| {
         let entry = last.and_then(|list| list.entries.iter().find(|entry| entry.product_id == id));
@@ -244,6 +248,10 @@ mod tests {
         Some(list)
     }
 
+    fn by_reference(lists: &[Option<NeighbourList>]) -> Vec<Option<&NeighbourList>> {
+        lists.iter().map(Option::as_ref).collect()
+    }
+
     #[test]
     fn a_session_ends_at_a_long_pause() {
         let entries = [entry("a", 100), entry("b", 90), entry("a", 80), entry("c", 20)];
@@ -285,13 +293,18 @@ mod tests {
         let entries = [entry("a", 2), entry("b", 1)];
         let session = session_of(&entries);
         let lists = [list(5, &[("x", 1.0), ("b", 1.0)]), list(5, &[("y", 1.0)])];
-        let ranked = rank(&session, &lists, &RepeatTable::default(), |_, _| true, 10);
+        let ranked = rank(&session, &by_reference(&lists), &RepeatTable::default(), |_, _| true, 10);
         let order: Vec<_> = ranked.iter().map(|item| (item.product_id.as_str(), item.repeat)).collect();
         // The last product's list makes a return to b likelier.
         assert_eq!(order, [("x", false), ("b", true), ("y", false), ("a", true)]);
         assert_eq!((ranked[2].because, ranked[2].count), (1, 3));
-        let kept =
-            rank(&session, &lists, &RepeatTable::default(), |id, category| id != "x" && category == "c", 10);
+        let kept = rank(
+            &session,
+            &by_reference(&lists),
+            &RepeatTable::default(),
+            |id, category| id != "x" && category == "c",
+            10,
+        );
         assert_eq!(kept.iter().map(|item| item.product_id.as_str()).collect::<Vec<_>>(), ["y"]);
     }
 
@@ -301,7 +314,8 @@ mod tests {
         let mut session = session_of(&entries);
         session.products[1].weight = 1.0;
         let lists = [list(5, &[("x", 1.0), ("y", 0.48)]), list(5, &[("y", 0.48)])];
-        let ranked = rank(&session, &lists, &RepeatTable::default(), |id, _| id == "x" || id == "y", 2);
+        let ranked =
+            rank(&session, &by_reference(&lists), &RepeatTable::default(), |id, _| id == "x" || id == "y", 2);
         assert_eq!(ranked[0].product_id, "y");
     }
 
@@ -312,7 +326,7 @@ mod tests {
         (0..1000).for_each(|_| repeats.observe(&shape, Some(0)));
         let entries = [entry("a", 2)];
         let lists = [list(5, &[("x", 1.0)])];
-        let ranked = rank(&session_of(&entries), &lists, &repeats, |_, _| true, 10);
+        let ranked = rank(&session_of(&entries), &by_reference(&lists), &repeats, |_, _| true, 10);
         assert_eq!(ranked[0].product_id, "a");
     }
 
@@ -323,7 +337,8 @@ mod tests {
         session.products[1].weight = 1.0;
         let lists = [list(6, &[("x", SCALE_EXPONENT.exp2() as f32)]), list(5, &[("y", 1.0)])];
         let scale = (SCALE_EXPONENT * 2.0).exp2();
-        let ranked = rank(&session, &lists, &RepeatTable::default(), |id, _| id == "x" || id == "y", 2);
+        let ranked =
+            rank(&session, &by_reference(&lists), &RepeatTable::default(), |id, _| id == "x" || id == "y", 2);
         let expected = scale.powf(VOTE_EXPONENT * SUM_EXPONENT);
         assert!((ranked[0].score / ranked[1].score / expected - 1.0).abs() < 1e-3);
     }

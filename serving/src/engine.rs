@@ -82,8 +82,8 @@ impl Engine {
         let filter = self.filter(request, given, &shopper);
         let repeats = self.snapshots.repeats().await;
         let k = request.k as usize;
-        let ranked =
-            rank(&session, &basis.lists, &repeats.value, |id, category| filter.keep(id, category), k);
+        let lists: Vec<Option<&NeighbourList>> = basis.lists.iter().map(Option::as_ref).collect();
+        let ranked = rank(&session, &lists, &repeats.value, |id, category| filter.keep(id, category), k);
 
         let mut tiers = Tiers::new(k, &filter, request.explain);
         tiers.personalized(ranked, &session.products, entries, given);
