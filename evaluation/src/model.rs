@@ -114,8 +114,9 @@ impl Model {
         self.changed.len()
     }
 
-    /// The best `k` products after `history`, the oldest event first. Without `repeats`, products of the history are left out.
-    pub fn recommend(&self, history: &[Click], k: usize, repeats: bool) -> Vec<Id> {
+    /// The best `k` products after `history`, the oldest event first, at a time (`None` = in the same session). Without
+    /// `repeats`, products of the history are left out.
+    pub fn recommend(&self, history: &[Click], now_ms: Option<i64>, k: usize, repeats: bool) -> Vec<Id> {
         let kept = &history[history.len().saturating_sub(HISTORY_EVENTS)..];
         let entries: Vec<HistoryEntry> = kept
             .iter()
@@ -126,7 +127,7 @@ impl Model {
                 timestamp_ms: click.timestamp_ms,
             })
             .collect();
-        let session = session_of(&entries);
+        let session = session_of(&entries, now_ms);
         let item_of = |id: &str| self.names.find(id).expect("lists name known items").0;
         let lists: Vec<Option<&NeighbourList>> = session
             .products
@@ -164,14 +165,14 @@ mod tests {
                 .enumerate()
                 .for_each(|(minute, &item)| model.learn(&click(user, item, minute as i64)));
         }
-        assert!(model.recommend(&[click(9, 0, 10)], 20, false).is_empty());
+        assert!(model.recommend(&[click(9, 0, 10)], None, 20, false).is_empty());
         assert_eq!(model.unpublished(), 3);
         model.publish();
-        let mut list = model.recommend(&[click(9, 0, 10)], 20, false);
+        let mut list = model.recommend(&[click(9, 0, 10)], None, 20, false);
         list.sort_unstable();
         assert_eq!(list, [1, 2]);
-        assert!(model.recommend(&[click(9, 0, 10)], 20, true).contains(&0));
-        assert_eq!(model.recommend(&[click(9, 1, 9), click(9, 0, 10)], 20, false), [2]);
-        assert!(model.recommend(&[click(9, 5, 10)], 20, false).is_empty(), "nothing is known of it");
+        assert!(model.recommend(&[click(9, 0, 10)], None, 20, true).contains(&0));
+        assert_eq!(model.recommend(&[click(9, 1, 9), click(9, 0, 10)], None, 20, false), [2]);
+        assert!(model.recommend(&[click(9, 5, 10)], None, 20, false).is_empty(), "nothing is known of it");
     }
 }

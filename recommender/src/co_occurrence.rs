@@ -26,6 +26,16 @@ pub const BACKWARD: [u32; MAX_DISTANCE] = [
     37_423, 20_781, 11_540, 6_408, 3_559, 1_976, 1_097, 609, 338, 188, 104, 58, 32, 18, 10, 6, 3, 2, 1, 1,
 ];
 
+/// A pair this far apart in time, in ms, weighs half: what is bought or viewed in one go belongs together more than what a
+/// shopper came to after minutes. 35 s: see `settings`.
+pub const HALF_WEIGHT_GAP_MS: u64 = 35_000;
+
+/// A pair's weight after a gap: `weight` / (1 + gap / 35 s), in integers.
+pub fn after_gap(weight: u32, gap_ms: u64) -> u32 {
+    // At most `weight`, so it fits.
+    (u64::from(weight) * HALF_WEIGHT_GAP_MS / (HALF_WEIGHT_GAP_MS + gap_ms)) as u32
+}
+
 /// A product seen together with the row's.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
@@ -189,6 +199,14 @@ mod tests {
             assert!((f64::from(forward) - exact).abs() <= 0.5, "{i}");
             assert!((f64::from(backward) - 0.8 * exact).abs() <= 0.51, "{i}");
         }
+    }
+
+    #[test]
+    fn a_pause_between_two_events_weakens_their_pair() {
+        assert_eq!(after_gap(FORWARD[0], 0), FORWARD[0]);
+        assert_eq!(after_gap(FORWARD[0], HALF_WEIGHT_GAP_MS), FORWARD[0] / 2);
+        assert!(after_gap(FORWARD[0], 30 * 60_000) < FORWARD[0] / 50);
+        assert_eq!(after_gap(u32::MAX, 0), u32::MAX);
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use crate::neighbours::SCALE_EXPONENT;
 use crate::repeats::return_chance;
-use crate::settings::{RETURN_BY_LIST, SESSION_DECAY, SUM_EXPONENT, VOTE_EXPONENT};
+use crate::settings::{
+    PROFILE_DECAY_PER_SESSION, PROFILE_PRODUCTS, PROFILE_TOTAL_EXPONENT, PROFILE_VOTE_EXPONENT,
+    PROFILE_WEIGHTS, RETURN_BY_LIST, SESSION_DECAY, SUM_EXPONENT, VOTE_EXPONENT,
+};
 use crate::user_row::SESSION_GAP_MS;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -14,7 +17,7 @@ use std::cmp::Ordering;
 /// Events of the current session that are looked at.
 pub const SESSION_EVENTS: usize = 30;
 
-/// A distinct product of a session.
+/// A distinct product that a shopper did something with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SeenProduct<'a> {
     /// The product.
@@ -26,10 +29,12 @@ pub struct SeenProduct<'a> {
 /// What an answer is ranked from.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Session<'a> {
-    /// The distinct products, the last one first.
+    /// Distinct products, those of the session first, the last one first.
     pub products: Vec<SeenProduct<'a>>,
     /// What the session looks like.
     pub shape: SessionShape,
+    /// Whether the shopper's whole history counts, not the session's course: nobody knows yet what this visit is about.
+    pub is_profile: bool,
 }
 
 /// A ranked product.
@@ -49,9 +54,23 @@ pub struct Ranked {
     pub count: u32,
 }
 
-/// The current session. `entries` are the newest first; a pause of more than 30 minutes ends the session. The product seen
-/// d distinct products ago weighs e^(−d/1.5).
-pub fn session_of(entries: &[HistoryEntry]) -> Session<'_> {
+/// What is known of a shopper's interests. `entries` are the newest first; `now_ms` is the stream's time, or `None` when the
+/// session goes on for certain.
+///
+/// Within a session (no pause of more than 30 minutes), the product seen d distinct products ago weighs e^(−d/1.5). After it,
+/// the whole history counts: a product weighs .3, 1 or 4 by the strongest thing done with it, times .9 for each session since;
+/// the 20 heaviest stay.
+pub fn session_of(entries: &[HistoryEntry], now_ms: Option<i64>) -> Session<'_> {
+    let mut session = current(entries);
+    let last_ms = entries.first().map_or(0, |entry| entry.timestamp_ms);
+    if now_ms.is_some_and(|now_ms| now_ms.saturating_sub(last_ms) > SESSION_GAP_MS) {
+        session.products = profile(entries, session.products.len());
+        session.is_profile = true;
+    }
+    session
+}
+
+fn current(entries: &[HistoryEntry]) -> Session<'_> {
     let mut session = Session::default();
     let mut later_ms = entries.first().map_or(0, |entry| entry.timestamp_ms);
     let mut events = 0;
@@ -86,10 +105,40 @@ pub fn session_of(entries: &[HistoryEntry]) -> Session<'_> {
     session
 }
 
+/// The heaviest products of a history, in its order; the first `kept`, which are the last session's, stay in any case.
+fn profile(entries: &[HistoryEntry], kept: usize) -> Vec<SeenProduct<'_>> {
+    let mut products: Vec<SeenProduct<'_>> = Vec::new();
+    let mut later_ms = entries.first().map_or(0, |entry| entry.timestamp_ms);
+    let mut decay = 1.0;
+    for entry in entries {
+        if later_ms.saturating_sub(entry.timestamp_ms).abs() > SESSION_GAP_MS {
+            decay *= PROFILE_DECAY_PER_SESSION;
+        }
+        later_ms = entry.timestamp_ms;
+        let weight = decay * PROFILE_WEIGHTS[entry.kind as usize - 1];
+        match products.iter_mut().find(|seen| seen.product_id == entry.product_id) {
+            Some(seen) => seen.weight = seen.weight.max(weight),
+            None => products.push(SeenProduct { product_id: &entry.product_id, weight }),
+        }
+    }
+    let room = PROFILE_PRODUCTS.saturating_sub(kept);
+    if products.len() > kept + room {
+        let mut older: Vec<usize> = (kept..products.len()).collect();
+        // Sorted stably: the newer of equals first.
+        older.sort_by(|&a, &b| products[b].weight.total_cmp(&products[a].weight));
+        older.truncate(room);
+        older.sort_unstable();
+        let heaviest: Vec<_> = older.into_iter().map(|place| products[place]).collect();
+        products.truncate(kept);
+        products.extend(heaviest);
+    }
+    products
+}
+
 /// Ranks what may come next after `session`, whose products' published lists are `lists` (same order, `None` = no list yet).
 ///
-/// A new product scores (Σ over the session of (weight · P_ij)^0.8)^1.125, and new products share the chance that the next
-/// product is new in proportion to their scores. A product of the session has its learnt chance of a return
+/// A new product scores (Σ over the session of (weight · P_ij)^0.8)^1.125, in a profile Σ (weight · P_ij / √Σ_j P_ij)^0.6, and
+/// new products share the chance that the next product is new in proportion to their scores. A product of the session has its learnt chance of a return
 /// ([`return_chance`]), times 1 + 8 · its share of the last product's list. Only products that `keep`(product, category)
 /// accepts are ranked. Higher scores first, ties by id; at most `limit`.
 pub fn rank(
@@ -133,6 +182,11 @@ fn new_products(
         count: u32,
         category: &'a str,
     }
+    let (vote_exponent, total_exponent, sum_exponent) = if session.is_profile {
+        (PROFILE_VOTE_EXPONENT, PROFILE_TOTAL_EXPONENT, 1.0)
+    } else {
+        (VOTE_EXPONENT, 0.0, SUM_EXPONENT)
+    };
     let landmark = lists.iter().flatten().map(|list| list.landmark()).max().unwrap_or(0);
     let capacity = 64 * session.products.len();
     let mut sums: HashMap<&str, Sum<'_>, RandomState> =
@@ -140,9 +194,10 @@ fn new_products(
     for (index, (seen, list)) in session.products.iter().zip(lists).enumerate() {
         let Some(list) = list else { continue };
         let scale = (SCALE_EXPONENT * f64::from(list.landmark() - landmark)).exp2();
-        let weight = (scale * seen.weight).powf(VOTE_EXPONENT);
+        let norm = if total_exponent == 0.0 { 1.0 } else { (scale * total_of(list)).powf(-total_exponent) };
+        let weight = (scale * seen.weight * norm).powf(vote_exponent);
         for entry in &list.entries {
-            let part = weight * f64::from(entry.score).powf(VOTE_EXPONENT);
+            let part = weight * f64::from(entry.score).powf(vote_exponent);
             let sum = sums.entry(&entry.product_id).or_insert(Sum {
                 score: 0.0,
                 best: 0.0,
@@ -163,13 +218,17 @@ fn new_products(
         .filter(|(id, sum)| keep(id, sum.category))
         .map(|(id, sum)| Ranked {
             product_id: id.to_owned(),
-            score: sum.score.powf(SUM_EXPONENT),
+            score: sum.score.powf(sum_exponent),
             category: sum.category.to_owned(),
             repeat: false,
             because: sum.because,
             count: sum.count,
         })
         .collect()
+}
+
+fn total_of(list: &NeighbourList) -> f64 {
+    list.entries.iter().map(|entry| f64::from(entry.score)).sum::<f64>().max(f64::MIN_POSITIVE)
 }
 
 /// The chance of a return to each product of the session.
@@ -179,7 +238,7 @@ fn return_chances(
     repeats: &RepeatTable,
 ) -> Vec<f64> {
     let last = lists.first().copied().flatten();
-    let total: f64 = last.map_or(0.0, |list| list.entries.iter().map(|entry| f64::from(entry.score)).sum());
+    let total = last.map_or(0.0, total_of);
     let share_of_last = |id: &str| {
         let entry = last.and_then(|list| list.entries.iter().find(|entry| entry.product_id == id));
         entry.map_or(0.0, |entry| f64::from(entry.score) / total)
@@ -255,7 +314,7 @@ mod tests {
     #[test]
     fn a_session_ends_at_a_long_pause() {
         let entries = [entry("a", 100), entry("b", 90), entry("a", 80), entry("c", 20)];
-        let session = session_of(&entries);
+        let session = session_of(&entries, None);
         assert_eq!(session.products.iter().map(|seen| seen.product_id).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(session.shape, SessionShape { times: vec![2, 1], last_step: LastStep::Return });
         assert!((session.products[1].weight - (-1.0f64 / 1.5).exp()).abs() < 1e-12);
@@ -284,14 +343,14 @@ mod tests {
             let seen = products.iter().enumerate().rev();
             let entries: Vec<_> =
                 seen.map(|(minute, product)| entry(&product.to_string(), minute as i64)).collect();
-            assert_eq!(session_of(&entries).shape, learnt, "{products:?}");
+            assert_eq!(session_of(&entries, None).shape, learnt, "{products:?}");
         }
     }
 
     #[test]
     fn neighbours_of_the_last_product_come_first_and_the_session_is_a_repeat() {
         let entries = [entry("a", 2), entry("b", 1)];
-        let session = session_of(&entries);
+        let session = session_of(&entries, None);
         let lists = [list(5, &[("x", 1.0), ("b", 1.0)]), list(5, &[("y", 1.0)])];
         let ranked = rank(&session, &by_reference(&lists), &RepeatTable::default(), |_, _| true, 10);
         let order: Vec<_> = ranked.iter().map(|item| (item.product_id.as_str(), item.repeat)).collect();
@@ -309,9 +368,37 @@ mod tests {
     }
 
     #[test]
+    fn after_a_pause_the_whole_history_counts() {
+        let mut entries =
+            vec![entry("viewed", 200), entry("bought", 100), entry("viewed", 90), entry("bought", 10)];
+        entries[1].kind = EventKind::Purchase;
+        let within = session_of(&entries, Some(205 * 60_000));
+        assert_eq!((within.products.len(), within.is_profile), (1, false));
+        let after = session_of(&entries, Some(300 * 60_000));
+        let weights: Vec<_> = after.products.iter().map(|seen| (seen.product_id, seen.weight)).collect();
+        assert_eq!(weights, [("viewed", 0.3), ("bought", 4.0 * 0.9)]);
+        assert_eq!((after.shape.length(), after.is_profile), (1, true));
+    }
+
+    #[test]
+    fn a_profile_keeps_the_heaviest_and_the_last_session() {
+        let ids: Vec<String> = (0..45).map(|i| format!("p{i}")).collect();
+        let mut entries: Vec<_> = ids
+            .iter()
+            .enumerate()
+            .map(|(i, id)| entry(id, 10_000 - 5 * i as i64 - 100 * (i / 5) as i64))
+            .collect();
+        entries[44].kind = EventKind::Purchase;
+        let profile = session_of(&entries, Some(i64::MAX)).products;
+        assert_eq!(profile.len(), PROFILE_PRODUCTS);
+        assert!(profile.iter().take(5).zip(&ids).all(|(seen, id)| seen.product_id == id));
+        assert_eq!(profile.last().unwrap().product_id, "p44", "bought, if long ago");
+    }
+
+    #[test]
     fn two_weak_votes_beat_a_strong_one() {
         let entries = [entry("a", 2), entry("b", 1)];
-        let mut session = session_of(&entries);
+        let mut session = session_of(&entries, None);
         session.products[1].weight = 1.0;
         let lists = [list(5, &[("x", 1.0), ("y", 0.48)]), list(5, &[("y", 0.48)])];
         let ranked =
@@ -326,14 +413,14 @@ mod tests {
         (0..1000).for_each(|_| repeats.observe(&shape, Some(0)));
         let entries = [entry("a", 2)];
         let lists = [list(5, &[("x", 1.0)])];
-        let ranked = rank(&session_of(&entries), &by_reference(&lists), &repeats, |_, _| true, 10);
+        let ranked = rank(&session_of(&entries, None), &by_reference(&lists), &repeats, |_, _| true, 10);
         assert_eq!(ranked[0].product_id, "a");
     }
 
     #[test]
     fn lists_ranked_in_different_half_lives_compare() {
         let entries = [entry("a", 2), entry("b", 2)];
-        let mut session = session_of(&entries);
+        let mut session = session_of(&entries, None);
         session.products[1].weight = 1.0;
         let lists = [list(6, &[("x", SCALE_EXPONENT.exp2() as f32)]), list(5, &[("y", 1.0)])];
         let scale = (SCALE_EXPONENT * 2.0).exp2();

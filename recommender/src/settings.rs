@@ -1,7 +1,8 @@
 //! Every constant that the recommendations depend on, with the measurement that chose it.
 //!
 //! Measured as HR@20 / MRR@20 on validation sets cut from the tail of the training sessions of two public data sets (RR =
-//! RetailRocket, DG = Diginetica; `docs/quality.md` says how), never on the test sessions. One setting serves every shop; the
+//! RetailRocket, DG = Diginetica; `docs/quality.md` says how), never on the test sessions. PU = HR@20 of purchases held out of
+//! a RetailRocket log with times, for products that their buyers never touched. One setting serves every shop; the
 //! curves are flat around these values, so there is nothing to be tuned per shop.
 
 /// Neighbours published for a product. 50 → 75: RR ±0, DG +.0004 / +.0001; 64 fit into 1 KiB at ids of 8 bytes.
@@ -44,3 +45,19 @@ pub const RETURN_BY_LIST: f64 = 8.0;
 
 /// Observations that a coarser cell of the repeat table weighs in a finer one. 5 to 100: ±.0002.
 pub const REPEAT_PRIOR: f64 = 20.0;
+
+/// Weight of a product in the profile of a shopper who is not in a session, by the strongest thing done with it (view, add to
+/// cart, purchase). All alike: PU −.017.
+pub const PROFILE_WEIGHTS: [f64; 3] = [0.3, 1.0, 4.0];
+
+/// What a product of the profile weighs less for each session since. 1: PU ±.002.
+pub const PROFILE_DECAY_PER_SESSION: f64 = 0.9;
+
+/// Exponent of one list's part in a profile (see [`VOTE_EXPONENT`] for a session). .8: PU −.004.
+pub const PROFILE_VOTE_EXPONENT: f64 = 0.6;
+
+/// Exponent of a list's total that its parts in a profile are divided by. 0: PU −.004 (measured with the last one).
+pub const PROFILE_TOTAL_EXPONENT: f64 = 0.5;
+
+/// Products of a profile whose lists are read: the heaviest. 50: PU −.001.
+pub const PROFILE_PRODUCTS: usize = 20;

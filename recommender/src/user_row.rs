@@ -1,6 +1,6 @@
 //! What is kept of a shopper, and what an event of theirs means for products.
 
-use crate::co_occurrence::{BACKWARD, FORWARD, MAX_DISTANCE};
+use crate::co_occurrence::{BACKWARD, FORWARD, MAX_DISTANCE, after_gap};
 use crate::interner::{Interner, Symbol};
 use schemas::codec::{put_signed, put_str, put_varint};
 use schemas::published::{HistoryEntry, LastStep, SessionShape, UserHistory, header, open};
@@ -163,7 +163,9 @@ impl UserRow {
                 (_, step) => step,
             };
             if earlier.product != event.product {
-                let (forward, backward) = (FORWARD[steps], BACKWARD[steps]);
+                let gap_ms = event.timestamp_ms.abs_diff(earlier.timestamp_ms);
+                let (forward, backward) =
+                    (after_gap(FORWARD[steps], gap_ms), after_gap(BACKWARD[steps], gap_ms));
                 match pairs.iter_mut().find(|pair| pair.earlier == earlier.product) {
                     Some(pair) => {
                         pair.forward += forward;
@@ -310,7 +312,9 @@ mod tests {
         row.apply(&view(1, 0, 1));
         row.apply(&view(2, 60, 2));
         let effects = row.apply(&view(3, 70, 3));
-        assert_eq!(effects.pairs, [Pair { earlier: Symbol(2), forward: FORWARD[0], backward: BACKWARD[0] }]);
+        let gap_ms = 10 * 60_000;
+        let (forward, backward) = (after_gap(FORWARD[0], gap_ms), after_gap(BACKWARD[0], gap_ms));
+        assert_eq!(effects.pairs, [Pair { earlier: Symbol(2), forward, backward }]);
         let shape = SessionShape { times: vec![1], last_step: LastStep::First };
         assert_eq!((effects.session, effects.repeat_distance), (Some(shape), None));
     }
@@ -322,7 +326,8 @@ mod tests {
             row.apply(&view(product, i as i64, i as u64));
         }
         let effects = row.apply(&view(3, 3, 9));
-        assert_eq!(effects.pairs[0].forward, FORWARD[0] + FORWARD[2]);
+        let minutes = |steps: usize, minutes: u64| after_gap(FORWARD[steps], minutes * 60_000);
+        assert_eq!(effects.pairs[0].forward, minutes(0, 1) + minutes(2, 3));
         assert_eq!(effects.pairs.len(), 2);
         let again = row.apply(&view(2, 4, 10));
         let shape = SessionShape { times: vec![1, 2, 1], last_step: LastStep::New };

@@ -69,16 +69,19 @@ impl Engine {
         let markers = self.snapshots.markers().await;
         let asked = self.shopper(user.as_ref(), request.min_position, &markers);
         let presented = entries_of(&request.product_id);
+        // The stream's time, not the clock's: a replay of old events is no long pause.
+        let now_ms = markers.stream_time_ms();
         let (shopper, basis) = if presented.is_empty() {
             let shopper = asked.await;
-            let basis = self.basis(&session_of(&shopper.history.entries), request, &markers).await;
+            let session = session(&shopper.history.entries, given, now_ms);
+            let basis = self.basis(&session, request, &markers).await;
             (shopper, basis)
         } else {
-            let session = session(&presented, given);
+            let session = session(&presented, given, None);
             tokio::join!(asked, self.basis(&session, request, &markers))
         };
         let entries = if presented.is_empty() { &shopper.history.entries } else { &presented };
-        let session = session(entries, given);
+        let session = session(entries, given, now_ms.filter(|_| presented.is_empty()));
         let filter = self.filter(request, given, &shopper);
         let repeats = self.snapshots.repeats().await;
         let k = request.k as usize;
@@ -279,8 +282,8 @@ impl Engine {
     }
 }
 
-fn session(entries: &[HistoryEntry], given: Given) -> Session<'_> {
-    let mut session = session_of(entries);
+fn session(entries: &[HistoryEntry], given: Given, now_ms: Option<i64>) -> Session<'_> {
+    let mut session = session_of(entries, now_ms);
     if given == Given::Cart {
         session.products.iter_mut().for_each(|seen| seen.weight = 1.0);
         // Nothing of it is offered again, so it has no chances of a return.

@@ -3,7 +3,7 @@ use super::{Click, DataError, Id};
 use schemas::EventKind;
 use std::path::Path;
 
-/// Where a data set has only an order, its events are taken to be this far apart: 7,200 a day.
+/// Where a data set has only an order, its events are taken to come at 7,200 a day, those of one session at one moment.
 const PACE_MS: i64 = 12_000;
 /// A start for made-up times.
 const EPOCH_MS: i64 = 1_600_000_000_000;
@@ -89,17 +89,18 @@ impl SessionLog {
             sessions.iter().filter(move |(train, _)| *train == part).flat_map(|(_, clicks)| clicks)
         };
         let has_times = |part: bool| clicks_of(part).all(|(_, time)| time.is_some());
-        let (train_has_times, test_has_times) = (has_times(true), has_times(false));
+        let test_has_times = has_times(false);
+        let all_have_times = test_has_times && has_times(true);
         let before_test = clicks_of(true).count() as i64;
         let mut log = Self { items, train: Vec::new(), test: Vec::new(), test_order: Vec::new() };
         let mut number = 0;
         for (user, (train, clicks)) in sessions.into_iter().enumerate() {
             let part = if train { &mut log.train } else { &mut log.test };
+            let started = number;
             let mut session = Vec::with_capacity(clicks.len());
             for (place, (item, time)) in clicks.into_iter().enumerate() {
-                let made_up = EPOCH_MS + number * PACE_MS;
+                let timestamp_ms = time.filter(|_| all_have_times).unwrap_or(EPOCH_MS + started * PACE_MS);
                 number += i64::from(train);
-                let timestamp_ms = time.filter(|_| train_has_times).unwrap_or(made_up);
                 session.push(Click { user: user as Id, item, kind: EventKind::View, timestamp_ms });
                 if !train {
                     let real_ms = time.filter(|_| test_has_times);
@@ -109,9 +110,12 @@ impl SessionLog {
             part.push(session);
         }
         log.test_order.sort_by_key(|event| event.real_ms);
-        if !(train_has_times && test_has_times) {
-            for (event, number) in log.test_order.iter().zip(before_test..) {
-                log.test[event.session][event.place].timestamp_ms = EPOCH_MS + number * PACE_MS;
+        if !all_have_times {
+            for (event, number) in
+                log.test_order.iter().zip(before_test..).filter(|(event, _)| event.place == 0)
+            {
+                let session = &mut log.test[event.session];
+                session.iter_mut().for_each(|click| click.timestamp_ms = EPOCH_MS + number * PACE_MS);
             }
         }
         (!log.train.is_empty() && !log.test.is_empty()).then_some(log)
@@ -166,7 +170,7 @@ mod tests {
         let Dataset::Sessions(log) = read(content).unwrap() else { panic!("sessions") };
         assert_eq!((log.train.len(), log.test.len(), log.items.len()), (1, 1, 2));
         assert_eq!(log.test[0].iter().map(|click| click.item).collect::<Vec<_>>(), [1, 0]);
-        assert_eq!(log.test[0][0].timestamp_ms - log.train[0][1].timestamp_ms, PACE_MS);
+        assert_eq!(log.test[0][0].timestamp_ms - log.train[0][1].timestamp_ms, 2 * PACE_MS);
         let last = TestEvent { session: 0, place: 1, real_ms: Some(6_000) };
         assert_eq!((log.test_order.len(), log.test_order[1]), (2, last));
         assert_eq!(log.usual_first_prefix(), 1);
@@ -178,7 +182,7 @@ mod tests {
         let Dataset::Sessions(log) = read(content).unwrap() else { panic!("sessions") };
         let order: Vec<_> = log.test_order.iter().map(|event| (event.session, event.place)).collect();
         assert_eq!(order, [(0, 0), (1, 0), (0, 1)]);
-        assert_eq!(log.test[0][1].timestamp_ms - log.test[0][0].timestamp_ms, 2 * PACE_MS);
+        assert_eq!(log.test[1][0].timestamp_ms - log.test[0][1].timestamp_ms, PACE_MS);
     }
 
     #[test]

@@ -51,7 +51,8 @@ pub fn heldout(log: EventLog, dataset: &str, settings: &Settings<'_>) -> Result<
             }
         }
         model.publish();
-        tallies.push((OURS.to_owned(), count(OURS, &|history| model.recommend(history, K, false))));
+        let now_ms = events.last().map(|event| event.timestamp_ms);
+        tallies.push((OURS.to_owned(), count(OURS, &|history| model.recommend(history, now_ms, K, false))));
     }
     let sessions = cut_into_sessions(&events);
     for mut baseline in settings.baselines() {
@@ -80,7 +81,7 @@ pub fn prequential(log: &EventLog, dataset: &str, settings: &Settings<'_>) -> Re
         let mut model = Model::new(&log.items);
         let mut histories: Map<Id, Vec<Click>> = Map::default();
         let mut counted: Vec<Tally> = vec![Tally::default(); log.users.len()];
-        let mut day = i64::MIN;
+        let (mut day, mut newest_ms) = (i64::MIN, i64::MIN);
         for (done, event) in log.events.iter().enumerate() {
             let today = event.timestamp_ms.div_euclid(DAY_MS);
             if !nightly || today != day {
@@ -89,10 +90,17 @@ pub fn prequential(log: &EventLog, dataset: &str, settings: &Settings<'_>) -> Re
             }
             let history = histories.entry(event.user).or_default();
             if !history.is_empty() {
+                // What serving knows of the time: that of the newest event that was taken.
+                let now_ms = Some(newest_ms);
                 let known = |item| history.iter().any(|click| click.item == item);
-                counted[event.user as usize].add(&model.recommend(history, K, true), event.item, known);
+                counted[event.user as usize].add(
+                    &model.recommend(history, now_ms, K, true),
+                    event.item,
+                    known,
+                );
             }
             history.push(*event);
+            newest_ms = event.timestamp_ms;
             model.learn(event);
             if done % 500 == 0 {
                 (settings.progress)(name, done, log.events.len());

@@ -12,7 +12,7 @@ pub fn next_in_session(log: &SessionLog, dataset: &str, settings: &Settings<'_>)
     let mut tallies: Vec<(String, Vec<Tally>)> = Vec::new();
     if settings.wants(OURS) {
         let model = trained(log, settings);
-        let counted = predict(log, first, OURS, settings, |session| model.recommend(session, K, true));
+        let counted = predict(log, first, OURS, settings, |session| model.recommend(session, None, K, true));
         tallies.push((OURS.to_owned(), counted));
     }
     for mut baseline in settings.baselines() {
@@ -112,7 +112,7 @@ pub fn live(log: &SessionLog, dataset: &str, settings: &Settings<'_>) -> Report 
             let session = &log.test[event.session];
             if event.place >= first {
                 let prefix = &session[..event.place];
-                let list = model.recommend(prefix, K, true);
+                let list = model.recommend(prefix, None, K, true);
                 let known = |item| prefix.iter().any(|click| click.item == item);
                 counted[event.session].add(&list, session[event.place].item, known);
             }

@@ -48,6 +48,12 @@ impl Markers {
         all?.into_iter().min_by_key(|marker| marker.published_at_ms.saturating_sub_unsigned(marker.lag_ms))
     }
 
+    /// The highest event time over all partitions of `events`; `None` before the first event.
+    pub(crate) fn stream_time_ms(&self) -> Option<i64> {
+        let times = self.shopper.iter().flatten().map(|marker| marker.stream_time_ms);
+        times.max().filter(|time| *time != i64::MIN)
+    }
+
     /// Whether the serving store has every user of the partition: then one that it does not know has no history.
     pub(crate) fn shopper_complete(&self, partition: u32) -> bool {
         self.shopper(partition).is_some_and(|marker| marker.complete)

@@ -63,7 +63,9 @@ fn evaluate(args: &EvaluateArgs) -> Result<Report> {
         progress: &progress,
     };
     let report = match (args.protocol, dataset) {
-        (Protocol::Static, dataset) => protocol::next_in_session(&sessions(dataset, &args.data)?, &name, &settings),
+        (Protocol::Static, dataset) => {
+            protocol::next_in_session(&sessions(dataset, &args.data)?, &name, &settings)
+        }
         (Protocol::Live, dataset) => protocol::live(&sessions(dataset, &args.data)?, &name, &settings),
         (Protocol::Prequential, Dataset::Events(log)) => protocol::prequential(&log, &name, &settings),
         (Protocol::Heldout, Dataset::Events(log)) => protocol::heldout(log, &name, &settings)?,
@@ -86,7 +88,10 @@ fn sessions(dataset: Dataset, folder: &Path) -> Result<SessionLog> {
     match dataset {
         Dataset::Sessions(log) => Ok(log),
         Dataset::Events(log) => SessionLog::of_events(log).with_context(|| {
-            format!("{}: no session of two events or more begins in the last tenth of the log", folder.display())
+            format!(
+                "{}: no session of two events or more begins in the last tenth of the log",
+                folder.display()
+            )
         }),
     }
 }
