@@ -161,14 +161,15 @@ impl Keys {
         }
     }
 
-    /// Refuses to listen beyond loopback without keys, unless `insecure` says that this is wanted.
+    /// Refuses to listen beyond loopback without keys, unless `insecure` says that this is wanted. `section` is the dotted
+    /// path of the service's section, for messages.
     ///
     /// # Errors
-    /// [`ConfigError::Invalid`] for `http.listen`.
-    pub fn check_listen(&self, listen: SocketAddr, insecure: bool) -> Result<(), ConfigError> {
+    /// [`ConfigError::Invalid`] for `<section>.http.listen`.
+    pub fn check_listen(&self, listen: SocketAddr, insecure: bool, section: &str) -> Result<(), ConfigError> {
         let safe = insecure || listen.ip().is_loopback() || !self.is_open();
         let allowed = "a loopback address while no keys are configured, unless told --insecure";
-        ConfigError::require(safe, "http", "listen", listen, allowed)
+        ConfigError::require(safe, section, "http.listen", listen, allowed)
     }
 
     fn current(&self) -> Arc<[Key]> {
