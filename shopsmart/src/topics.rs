@@ -5,18 +5,14 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use event_log::{EventLog, LogError, TopicPartition, TopicSpec};
 use schemas::names::Topics;
+use stream_processor::topic_specs;
 
 use crate::target::Settings;
 
 /// What the topics of these settings have to be.
 fn specs(settings: &Settings) -> [TopicSpec; 3] {
     let names = Topics::new(&settings.kafka.topic_prefix, settings.processor.generation);
-    let spec = |name, partitions, compacted| TopicSpec { name, partitions, compacted, retention_ms: None };
-    [
-        spec(names.events, settings.processor.events_partitions, false),
-        spec(names.products, 1, true),
-        spec(names.product_activity, settings.processor.activity_partitions, false),
-    ]
+    topic_specs(&names, &settings.processor)
 }
 
 /// Creates what is missing and says what is there.

@@ -1,32 +1,33 @@
 //! The topics' partition counts: fixed for a generation, known to serving.
 
+use crate::config::ProcessorConfig;
 use crate::context::{Context, Parts};
 use crate::partition::{TaskError, retrying};
 use crate::progress::META_KEY;
 use event_log::{LogError, TopicSpec};
-use schemas::names::layout_key;
+use schemas::names::{Topics, layout_key};
 use schemas::published::Layout;
 use stores::{Row, Table};
 
-/// Creates the topics that are missing and gives their partition counts: (events, product-activity).
-pub(crate) async fn ensure_topics(
-    parts: &Parts,
-    config: &crate::config::ProcessorConfig,
-) -> Result<(u32, u32), LogError> {
-    let topics = &parts.topics;
+/// What the topics have to be: `events`, `product-activity` and `products`, in this order.
+pub fn topic_specs(topics: &Topics, config: &ProcessorConfig) -> [TopicSpec; 3] {
     let spec = |name: &str, partitions: u32, compacted: bool| TopicSpec {
         name: name.to_owned(),
         partitions,
         compacted,
         retention_ms: None,
     };
-    let specs = [
+    [
         spec(&topics.events, config.events_partitions, false),
         spec(&topics.product_activity, config.activity_partitions, false),
         spec(&topics.products, 1, true),
-    ];
-    let mut counts = Vec::with_capacity(specs.len());
-    for spec in specs {
+    ]
+}
+
+/// Creates the topics that are missing and gives their partition counts: (events, product-activity).
+pub(crate) async fn ensure_topics(parts: &Parts, config: &ProcessorConfig) -> Result<(u32, u32), LogError> {
+    let mut counts = Vec::new();
+    for spec in topic_specs(&parts.topics, config) {
         // A topic that exists is taken as it is: the layout check tells when it is not what it was.
         let partitions = match parts.log.describe(&spec.name).await {
             Ok(info) => info.partitions,

@@ -27,6 +27,7 @@ pub mod topology;
 pub use config::ProcessorConfig;
 pub use context::Parts;
 pub use dead_letter::DeadLetter;
+pub use layout::topic_specs;
 pub use outcome::{DeadReason, OutcomeCounts};
 pub use progress::StageName;
 pub use refill::rebuild;
