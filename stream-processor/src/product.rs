@@ -6,7 +6,7 @@ mod record;
 use crate::cache::RowCache;
 use crate::outcome::OutcomeCounts;
 use crate::progress::{Checkpoint, ProductProgress, StageName};
-use crate::stage::{Snapshot, Stage, Unreadable};
+use crate::stage::{FlushKeys, Snapshot, Stage, Unreadable};
 use bytes::Bytes;
 use event_log::Record;
 use hashbrown::HashMap;
@@ -71,7 +71,7 @@ impl Product {
     /// The repeat table as published.
     pub(crate) fn repeats(&self) -> RepeatTable {
         let mut table = self.progress.repeats.clone();
-        table.version = Version::of(self.generation, self.progress.at.next_offset);
+        table.version = self.progress.at.version(self.generation);
         table
     }
 
@@ -156,7 +156,8 @@ fn fresh_row(
 impl Stage for Product {
     type Prepared = ProductRecord;
     type Output = ProductOutput;
-    type FlushKeys = (u64, Vec<Symbol>);
+    type Key = Symbol;
+    type Cached = ProductRow;
 
     const NAME: StageName = StageName::Product;
     const TABLE: Table = Table::ProductState;
@@ -208,50 +209,34 @@ impl Stage for Product {
         self.progress.at
     }
 
-    fn encoded(&self, key: &str) -> Option<Bytes> {
-        let row = self.rows.get(&self.names.find(key)?)?;
-        Some(Bytes::from(row.encode(&self.names)))
-    }
-
     fn encoded_progress(&self) -> Bytes {
-        let version = Version::of(self.generation, self.progress.at.next_offset);
-        Bytes::from(self.progress.encode(version))
+        self.progress.encode(self.generation)
     }
 
-    fn changed_rows(&self) -> usize {
-        self.rows.changed_len()
+    fn snapshot(&mut self) -> Snapshot<FlushKeys<Self>> {
+        let (keys, rows) = self.copy_changed();
+        let windows = keys.1.iter().filter_map(|&product| self.open_windows_row(product)).collect();
+        // Bounds first: a crash in between leaves bounds that are too high, which does no harm. A row that is stored
+        // without its bounds would skip its records at the restart and never write them.
+        let rows = vec![(Table::OpenWindows, windows), (Table::ProductState, rows)];
+        Snapshot { at: self.progress.at, rows, progress: self.encoded_progress(), keys }
     }
 
-    fn snapshot(&mut self) -> Snapshot<Self::FlushKeys> {
-        let (epoch, keys) = self.rows.begin_flush();
-        let mut rows = Vec::with_capacity(keys.len());
-        let mut windows = Vec::new();
-        for &product in &keys {
-            let row = self.rows.get(&product).expect("changed rows stay in memory");
-            rows.push(Row {
-                key: self.names.name(product).as_ref().to_owned(),
-                version: row.version,
-                state: Bytes::from(row.encode(&self.names)),
-            });
-            windows.extend(self.open_windows_row(product));
-        }
-        Snapshot {
-            at: self.progress.at,
-            rows: vec![(Table::ProductState, rows), (Table::OpenWindows, windows)],
-            progress: self.encoded_progress(),
-            keys: (epoch, keys),
-        }
+    fn rows(&self) -> &RowCache<Symbol, ProductRow> {
+        &self.rows
     }
 
-    fn stored(&mut self, (epoch, keys): Self::FlushKeys) {
-        self.rows.stored(epoch, &keys);
+    fn rows_mut(&mut self) -> &mut RowCache<Symbol, ProductRow> {
+        &mut self.rows
     }
 
-    fn make_room(&mut self) {
-        self.rows.make_room();
+    fn key_of(&self, stored: &str) -> Option<Symbol> {
+        self.names.find(stored)
     }
 
-    fn cached_rows(&self) -> usize {
-        self.rows.len()
+    fn packed(&self, key: &Symbol) -> Option<Row> {
+        let row = self.rows.get(key)?;
+        let state = Bytes::from(row.encode(&self.names));
+        Some(Row { key: self.names.name(*key).as_ref().to_owned(), version: row.version, state })
     }
 }

@@ -1,6 +1,7 @@
 //! How far a stage has come in a partition: the one row that a restart begins from.
 
 use crate::outcome::OutcomeCounts;
+use bytes::Bytes;
 use event_log::Record;
 use schemas::codec::{Reader, put_signed, put_varint};
 use schemas::published::{RepeatTable, header, open};
@@ -55,6 +56,11 @@ impl Checkpoint {
         Self { next_offset: record.offset + 1, last: Some((record.offset, checksum(record))) }
     }
 
+    /// The version of what is written as of here. Rows that reflect records before it have lower ones.
+    pub(crate) fn version(&self, generation: u16) -> Version {
+        Version::of(generation, self.next_offset)
+    }
+
     fn encode_into(&self, out: &mut Vec<u8>) {
         put_varint(out, self.next_offset);
         match self.last {
@@ -78,10 +84,10 @@ impl Checkpoint {
     }
 
     /// As an intent row.
-    pub(crate) fn encode_intent(&self, version: Version) -> Vec<u8> {
-        let mut out = header(version, 24);
+    pub(crate) fn encode_intent(&self, generation: u16) -> Bytes {
+        let mut out = header(self.version(generation), 24);
         self.encode_into(&mut out);
-        out
+        Bytes::from(out)
     }
 
     /// From an intent row.
@@ -119,11 +125,11 @@ impl Default for ShopperProgress {
 }
 
 impl ShopperProgress {
-    pub(crate) fn encode(&self, version: Version) -> Vec<u8> {
-        let mut out = header(version, 40);
+    pub(crate) fn encode(&self, generation: u16) -> Bytes {
+        let mut out = header(self.at.version(generation), 40);
         self.at.encode_into(&mut out);
         put_signed(&mut out, self.highest_event_ms);
-        out
+        Bytes::from(out)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
@@ -157,8 +163,8 @@ impl ProductProgress {
         }
     }
 
-    pub(crate) fn encode(&self, version: Version) -> Vec<u8> {
-        let mut out = header(version, 2048);
+    pub(crate) fn encode(&self, generation: u16) -> Bytes {
+        let mut out = header(self.at.version(generation), 2048);
         self.at.encode_into(&mut out);
         put_varint(&mut out, self.marks.len() as u64);
         for mark in &self.marks {
@@ -169,7 +175,7 @@ impl ProductProgress {
             put_varint(&mut out, count);
         }
         self.repeats.counts().for_each(|count| put_varint(&mut out, count));
-        out
+        Bytes::from(out)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
@@ -190,7 +196,6 @@ impl ProductProgress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
     use schemas::published::{LastStep, SessionShape};
 
     #[test]
@@ -203,14 +208,11 @@ mod tests {
         progress.outcomes.0[2] = 5;
         let shape = SessionShape { times: vec![1, 2, 1], last_step: LastStep::New };
         progress.repeats.observe(&shape, Some(1));
-        let bytes = progress.encode(Version::of(1, 9));
+        let bytes = progress.encode(1);
         assert_eq!(ProductProgress::decode(&bytes).unwrap(), progress);
         let shopper = ShopperProgress { at: progress.at, highest_event_ms: 77 };
-        assert_eq!(ShopperProgress::decode(&shopper.encode(Version::of(1, 9))).unwrap(), shopper);
-        assert_eq!(
-            Checkpoint::decode_intent(&shopper.at.encode_intent(Version::of(1, 9))).unwrap(),
-            shopper.at
-        );
+        assert_eq!(ShopperProgress::decode(&shopper.encode(1)).unwrap(), shopper);
+        assert_eq!(Checkpoint::decode_intent(&shopper.at.encode_intent(1)).unwrap(), shopper.at);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::cache::RowCache;
 use crate::dead_letter::DeadLetter;
 use crate::outcome::DeadReason;
 use crate::progress::{Checkpoint, ShopperProgress, StageName};
-use crate::stage::{Snapshot, Stage, Unreadable};
+use crate::stage::{FlushKeys, Snapshot, Stage, Unreadable};
 use bytes::Bytes;
 use event_log::Record;
 pub(crate) use pack::Packed;
@@ -160,7 +160,8 @@ impl Shopper {
 impl Stage for Shopper {
     type Prepared = ShopperRecord;
     type Output = ShopperOutput;
-    type FlushKeys = (u64, Vec<String>);
+    type Key = String;
+    type Cached = UserRow;
 
     const NAME: StageName = StageName::Shopper;
     const TABLE: Table = Table::UserHistory;
@@ -211,41 +212,31 @@ impl Stage for Shopper {
         self.progress.at
     }
 
-    fn encoded(&self, key: &str) -> Option<Bytes> {
-        self.rows.get(key).map(|row| Bytes::from(row.encode(&self.names)))
-    }
-
     fn encoded_progress(&self) -> Bytes {
-        let version = Version::of(self.generation, self.progress.at.next_offset);
-        Bytes::from(self.progress.encode(version))
+        self.progress.encode(self.generation)
     }
 
-    fn changed_rows(&self) -> usize {
-        self.rows.changed_len()
+    fn snapshot(&mut self) -> Snapshot<FlushKeys<Self>> {
+        let (keys, rows) = self.copy_changed();
+        let dead = self.dead.drain(..).map(|letter| letter.to_row(self.generation)).collect();
+        let rows = vec![(Table::UserHistory, rows), (Table::DeadLetters, dead)];
+        Snapshot { at: self.progress.at, rows, progress: self.encoded_progress(), keys }
     }
 
-    fn snapshot(&mut self) -> Snapshot<Self::FlushKeys> {
-        let (epoch, keys) = self.rows.begin_flush();
-        let rows = keys.iter().map(|key| {
-            let row = self.rows.get(key.as_str()).expect("changed rows stay in memory");
-            Row { key: key.clone(), version: row.version, state: Bytes::from(row.encode(&self.names)) }
-        });
-        let rows = vec![
-            (Table::UserHistory, rows.collect()),
-            (Table::DeadLetters, self.dead.drain(..).map(|letter| letter.to_row(self.generation)).collect()),
-        ];
-        Snapshot { at: self.progress.at, rows, progress: self.encoded_progress(), keys: (epoch, keys) }
+    fn rows(&self) -> &RowCache<String, UserRow> {
+        &self.rows
     }
 
-    fn stored(&mut self, (epoch, keys): Self::FlushKeys) {
-        self.rows.stored(epoch, &keys);
+    fn rows_mut(&mut self) -> &mut RowCache<String, UserRow> {
+        &mut self.rows
     }
 
-    fn make_room(&mut self) {
-        self.rows.make_room();
+    fn key_of(&self, stored: &str) -> Option<String> {
+        Some(stored.to_owned())
     }
 
-    fn cached_rows(&self) -> usize {
-        self.rows.len()
+    fn packed(&self, key: &String) -> Option<Row> {
+        let row = self.rows.get(key.as_str())?;
+        Some(Row { key: key.clone(), version: row.version, state: Bytes::from(row.encode(&self.names)) })
     }
 }

@@ -1,9 +1,11 @@
 //! What the two stages have in common: a deterministic fold over a partition's records, with rows kept in the state store.
 
+use crate::cache::RowCache;
 use crate::progress::{Checkpoint, StageName};
 use bytes::Bytes;
 use event_log::Record;
 use schemas::DecodeError;
+use std::hash::Hash;
 use stores::{Row, Table};
 
 /// A stored row or progress that cannot be read: a newer version wrote it, or it is damaged.
@@ -21,8 +23,10 @@ pub(crate) trait Stage: Send + 'static {
     type Prepared: Send;
     /// What a fold hands on besides changed rows.
     type Output: Send;
-    /// Names the rows of a flush, to mark them stored.
-    type FlushKeys: Send + 'static;
+    /// A row's key in memory.
+    type Key: Hash + Eq + Clone + Send + 'static;
+    /// A row in memory.
+    type Cached;
 
     /// Which stage it is.
     const NAME: StageName;
@@ -44,27 +48,54 @@ pub(crate) trait Stage: Send + 'static {
     /// How far it has come.
     fn checkpoint(&self) -> Checkpoint;
 
-    /// A row in memory, packed as the store holds it.
-    fn encoded(&self, key: &str) -> Option<Bytes>;
-
     /// The progress row's content.
     fn encoded_progress(&self) -> Bytes;
 
-    /// Rows changed since the last snapshot.
-    fn changed_rows(&self) -> usize;
-
     /// Copies everything that a flush up to the current checkpoint writes.
-    fn snapshot(&mut self) -> Snapshot<Self::FlushKeys>;
+    fn snapshot(&mut self) -> Snapshot<FlushKeys<Self>>;
+
+    /// The rows in memory.
+    fn rows(&self) -> &RowCache<Self::Key, Self::Cached>;
+
+    /// The rows in memory, to change.
+    fn rows_mut(&mut self) -> &mut RowCache<Self::Key, Self::Cached>;
+
+    /// The key in memory of a stored row; `None` where it is certain that the row is not in memory.
+    fn key_of(&self, stored: &str) -> Option<Self::Key>;
+
+    /// A row in memory as the store holds it.
+    fn packed(&self, key: &Self::Key) -> Option<Row>;
+
+    /// Rows changed since the last snapshot.
+    fn changed_rows(&self) -> usize {
+        self.rows().changed_len()
+    }
+
+    /// Copies the rows changed since the last snapshot; part of [`Self::snapshot`].
+    fn copy_changed(&mut self) -> (FlushKeys<Self>, Vec<Row>) {
+        let (epoch, keys) = self.rows_mut().begin_flush();
+        let rows = keys.iter().map(|key| self.packed(key).expect("changed rows stay in memory")).collect();
+        ((epoch, keys), rows)
+    }
 
     /// A snapshot is stored.
-    fn stored(&mut self, keys: Self::FlushKeys);
+    fn stored(&mut self, (epoch, keys): FlushKeys<Self>) {
+        self.rows_mut().stored(epoch, &keys);
+    }
 
     /// Drops clean rows when there are too many. Between batches only.
-    fn make_room(&mut self);
+    fn make_room(&mut self) {
+        self.rows_mut().make_room();
+    }
 
     /// Rows in memory.
-    fn cached_rows(&self) -> usize;
+    fn cached_rows(&self) -> usize {
+        self.rows().len()
+    }
 }
+
+/// Names the rows of a flush, to mark them stored: the epoch that it ended, and the keys that changed in it.
+pub(crate) type FlushKeys<S> = (u64, Vec<<S as Stage>::Key>);
 
 /// Copies of what a flush writes, as of one checkpoint.
 pub(crate) struct Snapshot<K> {

@@ -6,7 +6,6 @@ use crate::progress::{Checkpoint, StageName, intent_key, progress_key};
 use crate::stage::Snapshot;
 use bytes::Bytes;
 use event_log::Append;
-use schemas::Version;
 use std::sync::Arc;
 use std::time::Duration;
 use stores::{Row, StoreError, Table};
@@ -35,9 +34,9 @@ impl<K> Flush<K> {
     pub(crate) async fn run(self) -> Result<(K, Checkpoint), TaskError> {
         let Self { context, stage, partition, snapshot, appends, published } = self;
         let at = snapshot.at;
-        let version = Version::of(context.config.generation, at.next_offset);
+        let version = at.version(context.config.generation);
         let row = |key: String, state: Bytes| vec![Row { key, version, state }];
-        let intent = Bytes::from(at.encode_intent(version));
+        let intent = at.encode_intent(context.config.generation);
         put(&context, Table::Progress, row(intent_key(stage, partition), intent)).await?;
         for append in appends {
             append.await?;

@@ -6,7 +6,7 @@ use super::flush::{Flush, retrying};
 use crate::context::Context;
 use crate::progress::Checkpoint;
 use crate::publish::PublishQueue;
-use crate::stage::Stage;
+use crate::stage::{FlushKeys, Stage};
 use crate::status::PartitionStatus;
 use event_log::{Append, LogError, RecordBatch, RecordStream};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-type Keys<D> = <<D as Driver>::Stage as Stage>::FlushKeys;
+type Keys<D> = FlushKeys<<D as Driver>::Stage>;
 type Running<K> = AbortOnDropHandle<Result<(K, Checkpoint), TaskError>>;
 
 /// A partition's task, ready to run.
