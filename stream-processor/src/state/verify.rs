@@ -1,23 +1,27 @@
 //! Folds the logs again from the start, in one thread, and compares with what is stored, byte for byte.
 
+mod rows;
+mod updates;
+
 use crate::context::Parts;
 use crate::outcome::OutcomeCounts;
 use crate::product::Product;
-use crate::progress::{ProductProgress, ShopperProgress, StageName, progress_key};
+use crate::progress::{Checkpoint, ProductProgress, ShopperProgress, StageName, intent_key, progress_key};
 use crate::shopper::Shopper;
 use crate::stage::Stage;
-use blake3::Hasher;
 use event_log::{LogError, Record, TopicPartition};
 use prost::Message;
 use recommender::Interner;
+use rows::StoredRows;
 use schemas::partition::partition_of;
-use schemas::proto::{ActivityRecord, SourceEntry};
+use schemas::proto::ActivityRecord;
 use schemas::{DecodeError, Version};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use stores::{Row, StoreError, Table};
 use thiserror::Error;
+use updates::{Effective, hash_update};
 
 /// Something stored that the logs do not lead to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,8 +73,13 @@ pub enum VerifyError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A stored row cannot be read.
-    #[error("a stored progress row cannot be read: {0}")]
-    Unreadable(#[from] DecodeError),
+    #[error("the stored {key} cannot be read: {reason}")]
+    Unreadable {
+        /// Its key.
+        key: String,
+        /// What is wrong with it.
+        reason: DecodeError,
+    },
 }
 
 /// Records read at a time.
@@ -202,19 +211,25 @@ impl Verifier<'_> {
                 "{topic}/{partition} begins at offset {start}: what was before is gone"
             )));
         }
-        let mut stored = self.stored_rows(S::TABLE, partition, partitions).await?;
-        let progress = self.progress_row(S::NAME, partition).await?;
-        // Both kinds of progress rows begin with the checkpoint, as the intent row does.
-        let place_of = |row: &Row| -> Result<u64, DecodeError> {
-            Ok(match S::NAME {
-                StageName::Shopper => ShopperProgress::decode(&row.state)?.at.next_offset,
-                StageName::Product => ProductProgress::decode(&row.state)?.at.next_offset,
-            })
-        };
-        let stored_at = progress.as_ref().map(place_of).transpose()?.unwrap_or(0);
         let name = S::NAME.as_str();
-        let (mut offset, mut folded, mut compared) = (0, 0, 0);
-        let mut versions: HashMap<String, Version> = HashMap::new();
+        let progress = self.progress_row(progress_key(S::NAME, partition)).await?;
+        let stored_at = progress.as_ref().map(place_of::<S>).transpose()?;
+        let intent = self.progress_row(intent_key(S::NAME, partition)).await?;
+        let announced = intent.as_ref().map(announced_in).transpose()?.unwrap_or(0);
+        let version_at = |offset| Version::of(self.generation, offset);
+        let mut rows = StoredRows::new(
+            name,
+            self.stored_rows(S::TABLE, partition, partitions).await?,
+            version_at(stored_at.unwrap_or(0)),
+            version_at(announced),
+        );
+        let progress_differs = |stage: &S| {
+            (stored_at == Some(stage.checkpoint().next_offset))
+                .then(|| progress.as_ref().is_some_and(|row| row.state != stage.encoded_progress()))
+        };
+        // What is found where the fold has come as far as the stored progress.
+        let mut progress_found = progress_differs(stage);
+        let (mut offset, mut folded) = (0, 0);
         loop {
             let records = self.parts.log.read(&place, offset, CHUNK).await?;
             let Some(last) = records.last() else { break };
@@ -224,45 +239,27 @@ impl Verifier<'_> {
                 let version = Version::of(self.generation, record.offset);
                 let output = fold_one(stage, record);
                 for key in touched(self, output) {
-                    if stored.get(&key).is_some_and(|row| row.version == version) {
-                        let row = stored.remove(&key).expect("it was there");
-                        compared += 1;
-                        if stage.encoded(&key).is_none_or(|state| state != row.state) {
-                            self.result
-                                .differs(format!("{name} row {key:?}"), format!("at version {version}"));
-                        }
-                    }
-                    versions.insert(key, version);
+                    let in_memory = |key: &str| stage.key_of(key).and_then(|key| stage.packed(&key));
+                    rows.changed(key, version, in_memory, &mut self.result);
                 }
-                if stage.checkpoint().next_offset == stored_at
-                    && progress.as_ref().is_some_and(|row| row.state != stage.encoded_progress())
-                {
-                    self.result.differs(
-                        format!("{name} progress of partition {partition}"),
-                        "differs from the fold",
-                    );
-                }
+                progress_found = progress_found.or_else(|| progress_differs(stage));
             }
         }
-        if stored_at > offset {
-            let how = format!("says {stored_at}, but the log ends at {offset}");
+        let how = match (stored_at, progress_found) {
+            (None, _) | (_, Some(false)) => None,
+            (_, Some(true)) => Some("its content is not what the log leads to".to_owned()),
+            (Some(at), None) => {
+                Some(format!("says {at}, where no record of the log ends (its end is {offset})"))
+            }
+        };
+        if let Some(how) = how {
             self.result.differs(format!("{name} progress of partition {partition}"), how);
         }
-        for (key, row) in stored {
-            let how = match versions.get(&key) {
-                Some(version) => format!("is stored at version {}, the fold ends at {version}", row.version),
-                None => format!("is stored at version {}, the fold has no such row", row.version),
-            };
-            self.result.differs(format!("{name} row {key:?}"), how);
+        if announced > offset {
+            let how = format!("says {announced}, but the log ends at {offset}");
+            self.result.differs(format!("{name} intent of partition {partition}"), how);
         }
-        // Rows that the progress says are stored: those that the fold last changed before it.
-        let covered = Version::of(self.generation, stored_at);
-        let expected = versions.values().filter(|version| **version < covered).count() as u64;
-        if compared < expected {
-            let how = format!("{expected} rows should be stored, {compared} were found");
-            self.result.differs(format!("{name} rows of partition {partition}"), how);
-        }
-        Ok((folded, compared))
+        Ok((folded, rows.finish(&mut self.result)))
     }
 
     async fn stored_rows(
@@ -282,30 +279,37 @@ impl Verifier<'_> {
         Ok(rows)
     }
 
-    async fn progress_row(&self, stage: StageName, partition: u32) -> Result<Option<Row>, StoreError> {
-        let keys = [progress_key(stage, partition)];
-        let rows = self.parts.state.get_many(Table::Progress, self.generation, &keys).await?;
+    async fn progress_row(&self, key: String) -> Result<Option<Row>, StoreError> {
+        let rows = self.parts.state.get_many(Table::Progress, self.generation, &[key]).await?;
         Ok(rows.into_iter().next().flatten())
     }
 
     /// Dead letters are keyed by place: each that the fold finds before the stored progress is stored once, and no other.
     async fn dead_letters(&mut self, partition: u32, stage: &mut Shopper) -> Result<(), VerifyError> {
-        let stored_at = match self.progress_row(StageName::Shopper, partition).await? {
-            Some(row) => ShopperProgress::decode(&row.state)?.at.next_offset,
-            None => 0,
-        };
+        let progress = self.progress_row(progress_key(StageName::Shopper, partition)).await?;
+        let stored_at = progress.as_ref().map(place_of::<Shopper>).transpose()?.unwrap_or(0);
         let covered = Version::of(self.generation, stored_at);
-        let snapshot = stage.snapshot();
-        let expected = snapshot.rows.into_iter().filter(|(table, _)| *table == Table::DeadLetters);
-        let expected: Vec<Row> =
-            expected.flat_map(|(_, rows)| rows).filter(|row| row.version < covered).collect();
-        let keys: Vec<String> = expected.iter().map(|row| row.key.clone()).collect();
-        let stored = self.parts.state.get_many(Table::DeadLetters, self.generation, &keys).await?;
-        for (expected, stored) in expected.iter().zip(stored) {
-            if stored.is_none_or(|stored| stored.state != expected.state) {
-                self.result
-                    .differs(format!("dead letter {}", expected.key), "is not stored as it is in the log");
+        let of_this_partition = format!("events:{partition}:");
+        let mut stored = HashMap::new();
+        let mut scan = self.parts.state.scan(Table::DeadLetters, self.generation).await?;
+        while let Some(row) = scan.recv().await {
+            let row = row?;
+            if row.key.starts_with(&of_this_partition) {
+                stored.insert(row.key, row.state);
             }
+        }
+        let found = stage.snapshot().rows.into_iter().filter(|(table, _)| *table == Table::DeadLetters);
+        for row in found.flat_map(|(_, rows)| rows) {
+            let is_equal = match stored.remove(&row.key) {
+                Some(state) => state == row.state,
+                None => row.version >= covered,
+            };
+            if !is_equal {
+                self.result.differs(format!("dead letter {}", row.key), "is not stored as it is in the log");
+            }
+        }
+        for key in stored.into_keys() {
+            self.result.differs(format!("dead letter {key}"), "is stored, but its record was applied");
         }
         Ok(())
     }
@@ -317,51 +321,19 @@ impl Verifier<'_> {
     }
 }
 
-/// What a partition of `product-activity` effectively carries: each source event once, whatever was sent again.
-struct Effective {
-    marks: Vec<u64>,
-    updates: Vec<Vec<(u64, u64)>>,
+/// The offset up to which a progress row says that everything is stored.
+fn place_of<S: Stage>(row: &Row) -> Result<u64, VerifyError> {
+    let at = match S::NAME {
+        StageName::Shopper => ShopperProgress::decode(&row.state).map(|progress| progress.at),
+        StageName::Product => ProductProgress::decode(&row.state).map(|progress| progress.at),
+    };
+    at.map(|at| at.next_offset).map_err(|reason| VerifyError::Unreadable { key: row.key.clone(), reason })
 }
 
-impl Effective {
-    fn new(sources: u32) -> Self {
-        Self { marks: vec![0; sources as usize], updates: vec![Vec::new(); sources as usize] }
-    }
-
-    fn add(&mut self, value: &[u8]) {
-        let Ok(record) = ActivityRecord::decode(value) else { return };
-        let source = record.source_partition as usize;
-        let Some(mark) = self.marks.get_mut(source) else { return };
-        for entry in &record.entries {
-            if entry.offset >= *mark {
-                *mark = entry.offset + 1;
-                self.updates[source].push((entry.offset, hash_update(&record, entry)));
-            }
-        }
-    }
-}
-
-/// A hash of an update's meaning: indices are replaced by what they stand for, since they differ with how events are packed.
-fn hash_update(record: &ActivityRecord, entry: &SourceEntry) -> u64 {
-    let mut hasher = Hasher::new();
-    let product = |index: u32| record.products.get(index as usize).map_or("", String::as_str);
-    hasher.update(&entry.timestamp_ms.to_le_bytes()).update(&entry.outcome.to_le_bytes());
-    if let Some(event) = &entry.activity {
-        let category = event.category.checked_sub(1).and_then(|at| record.categories.get(at as usize));
-        hasher.update(product(event.product).as_bytes()).update(&[0]);
-        hasher.update(category.map_or("", String::as_str).as_bytes()).update(&[0]);
-        hasher.update(&event.weight.to_le_bytes()).update(&event.event_type.to_le_bytes());
-    }
-    for pair in &entry.pairs {
-        hasher.update(product(pair.product).as_bytes()).update(&[0]);
-        hasher.update(product(pair.other).as_bytes()).update(&[0]).update(&pair.weight.to_le_bytes());
-    }
-    if let Some(repeat) = &entry.repeat {
-        hasher.update(&(repeat.times.len() as u64).to_le_bytes()).update(&repeat.times);
-        hasher.update(&repeat.last_step.to_le_bytes());
-        hasher.update(&repeat.distance.map_or(u64::MAX, u64::from).to_le_bytes());
-    }
-    u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("a hash is 32 bytes"))
+/// The offset up to which an intent row says that rows may be stored.
+fn announced_in(row: &Row) -> Result<u64, VerifyError> {
+    let at = Checkpoint::decode_intent(&row.state);
+    at.map(|at| at.next_offset).map_err(|reason| VerifyError::Unreadable { key: row.key.clone(), reason })
 }
 
 /// Folds one record, whose rows begin empty.
