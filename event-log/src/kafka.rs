@@ -65,6 +65,32 @@ impl KafkaLog {
         Ok(Self(Arc::new(Shared { settings, admin, readers, followers: Mutex::default() })))
     }
 
+    /// Deletes a topic and all its records, and returns once no broker asked knows it any more. No service does this: it is
+    /// for whoever has done with a generation, and for tests.
+    ///
+    /// # Errors
+    /// When there is no such topic, it may not be deleted, or the log does not answer.
+    pub async fn delete_topic(&self, topic: &str) -> Result<(), LogError> {
+        self.0.admin.delete(topic).await?;
+        let forgotten = async {
+            while !matches!(self.partitions(topic).await, Err(LogError::NoSuchTopic(_))) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let reason = "its brokers still know the topic".to_owned();
+        tokio::time::timeout(PROPAGATION, forgotten)
+            .await
+            .map_err(|_| LogError::Unavailable { action: "delete a topic", reason })
+    }
+
+    /// Deletes the records before `start`, as retention does. No service does this.
+    ///
+    /// # Errors
+    /// When the partition does not reach that far, or the log does not answer.
+    pub async fn truncate_before(&self, partition: &TopicPartition, start: u64) -> Result<(), LogError> {
+        self.0.admin.truncate_before(partition, start).await
+    }
+
     async fn partitions(&self, topic: &str) -> Result<u32, LogError> {
         let topic = topic.to_owned();
         self.0.readers.call(move |consumer| reader::partitions(consumer, &topic)).await

@@ -1,7 +1,7 @@
 //! Creating topics, and looking at the settings that the promises rest on.
 
 use super::errors::client_error;
-use crate::{LogError, TopicSpec};
+use crate::{LogError, TopicPartition, TopicSpec};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
@@ -9,6 +9,7 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -45,6 +46,39 @@ impl Admin {
             }
             None => Err(LogError::Unusable(format!("topic {name} was not created: Kafka said nothing"))),
         }
+    }
+
+    /// Deletes a topic.
+    pub(super) async fn delete(&self, topic: &str) -> Result<(), LogError> {
+        let deleted = self.client.delete_topics(&[topic], &options()).await;
+        match deleted.map_err(unavailable("delete a topic"))?.into_iter().next() {
+            Some(Ok(_)) => Ok(()),
+            Some(Err((name, code))) => {
+                Err(LogError::Unusable(format!("topic {name} cannot be deleted: {code}")))
+            }
+            None => Err(LogError::Unusable(format!("topic {topic} was not deleted: Kafka said nothing"))),
+        }
+    }
+
+    /// Deletes the records of a partition before `start`.
+    pub(super) async fn truncate_before(
+        &self,
+        partition: &TopicPartition,
+        start: u64,
+    ) -> Result<(), LogError> {
+        let mut offsets = TopicPartitionList::new();
+        let added = offsets.add_partition_offset(
+            &partition.topic,
+            partition.partition as i32,
+            Offset::Offset(start as i64),
+        );
+        added.map_err(|e| client_error(&e))?;
+        let action = "delete records";
+        let deleted = self.client.delete_records(&offsets, &options()).await.map_err(unavailable(action))?;
+        for element in deleted.elements() {
+            element.error().map_err(|error| LogError::Unavailable { action, reason: error.to_string() })?;
+        }
+        Ok(())
     }
 
     /// Refuses a topic whose records do not carry the time at which the log took them.

@@ -5,8 +5,6 @@ use event_log::kafka::{KafkaLog, KafkaSettings};
 use event_log::{
     AppendError, EventLog, GroupMember, GroupOptions, LogError, ProducerMode, Rebalance, TopicPartition,
 };
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -167,21 +165,28 @@ async fn a_topic_that_is_recreated_under_a_reader_ends_its_stream() {
     subject.fill(&partition, 0..10).await;
     let mut stream = subject.log.follow(&partition, 0).await.expect("followed");
     assert_eq!(next_records(&mut stream, 10).await.len(), 10);
-    delete_topic(&partition.topic).await;
-    let spec = subject.spec("records", 1);
-    while subject.log.describe(&partition.topic).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
-    subject.log.ensure_topics(&[spec]).await.expect("the topic is created again");
+    operator().delete_topic(&partition.topic).await.expect("the topic is deleted");
+    subject.log.ensure_topics(&[subject.spec("records", 1)]).await.expect("the topic is created again");
     subject.fill(&partition, 0..3).await;
     let error = stream.next().await.expect("the stream says why").expect_err("the topic is another one");
     assert!(matches!(error, LogError::OutOfRange { offset: 10, .. } | LogError::NoSuchTopic(_)), "{error:?}");
 }
 
-async fn delete_topic(topic: &str) {
-    let brokers = crate::environment("SHOPSMART_TEST_KAFKA").expect("the test has a Kafka");
-    let admin: AdminClient<_> =
-        ClientConfig::new().set("bootstrap.servers", brokers).create().expect("a client is made");
-    let deleted = admin.delete_topics(&[topic], &AdminOptions::new()).await.expect("Kafka answers");
-    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_that_retention_deleted_are_outside_the_log() {
+    let Some(subject) = on_kafka().await else { return };
+    let partition = at(&subject.topic(1).await, 0);
+    subject.fill(&partition, 0..10).await;
+    operator().truncate_before(&partition, 4).await.expect("the records are deleted");
+    assert_eq!(subject.log.bounds(&partition).await, Ok(4..10));
+    let error = subject.log.read(&partition, 3, 1).await.expect_err("it is gone");
+    assert!(matches!(error, LogError::OutOfRange { offset: 3, start: 4, end: 10, .. }), "{error:?}");
+    assert_eq!(numbers(&subject.read_all(&partition).await), (4..10).collect::<Vec<_>>());
+    let beyond = operator().truncate_before(&partition, 11).await;
+    assert!(beyond.is_err(), "nothing can be deleted that was never there");
+}
+
+/// A log to do with what no service does.
+fn operator() -> KafkaLog {
+    connect(&crate::environment("SHOPSMART_TEST_KAFKA").expect("the test has a Kafka"), &[])
 }
