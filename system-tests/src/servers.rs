@@ -3,12 +3,18 @@
 use crate::given;
 use crate::program::{Program, free_address, until};
 use anyhow::Result;
+use event_log::kafka::{KafkaLog, KafkaSettings};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Variables that name the servers.
 pub const NEEDED: [&str; 4] =
     ["SHOPSMART_TEST_BIN", "SHOPSMART_TEST_KAFKA", "SHOPSMART_TEST_REDIS", "SHOPSMART_TEST_CQL"];
+
+/// Variables that name the servers, with a Redis Cluster in the place of the single Redis.
+pub const NEEDED_WITH_CLUSTER: [&str; 4] =
+    ["SHOPSMART_TEST_BIN", "SHOPSMART_TEST_KAFKA", "SHOPSMART_TEST_REDIS_CLUSTER", "SHOPSMART_TEST_CQL"];
 
 /// A configuration file and the addresses in it.
 #[derive(Debug)]
@@ -21,7 +27,17 @@ pub struct Installation {
     pub serving: SocketAddr,
     /// Where `stream-processor` listens.
     pub processor: SocketAddr,
+    topics: String,
     scratch: PathBuf,
+}
+
+/// The serving store of an installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redis {
+    /// A single server.
+    Single,
+    /// A Redis Cluster.
+    Cluster,
 }
 
 impl Installation {
@@ -29,9 +45,14 @@ impl Installation {
     ///
     /// # Errors
     /// When there is no free port or the file cannot be written.
-    pub fn new(scratch: &Path, topics: &str, keyspace: &str, generation: u16) -> Result<Self> {
-        let [kafka, redis, cql] = ["SHOPSMART_TEST_KAFKA", "SHOPSMART_TEST_REDIS", "SHOPSMART_TEST_CQL"]
+    pub fn new(scratch: &Path, topics: &str, keyspace: &str, generation: u16, redis: Redis) -> Result<Self> {
+        let (redis, is_cluster) = match redis {
+            Redis::Single => ("SHOPSMART_TEST_REDIS", false),
+            Redis::Cluster => ("SHOPSMART_TEST_REDIS_CLUSTER", true),
+        };
+        let [kafka, redis, cql] = ["SHOPSMART_TEST_KAFKA", redis, "SHOPSMART_TEST_CQL"]
             .map(|name| given(name).expect("checked by the test"));
+        let redis: Vec<&str> = redis.split(',').collect();
         let (ingest, serving, processor) = (free_address()?, free_address()?, free_address()?);
         let config = scratch.join(format!("{topics}.toml"));
         let text = format!(
@@ -39,10 +60,13 @@ impl Installation {
 brokers = ["{kafka}"]
 topic_prefix = "{topics}-"
 [redis]
-urls = ["{redis}"]
+urls = {redis:?}
+cluster = {is_cluster}
 [cql]
 contact_points = ["{cql}"]
 keyspace = "{keyspace}"
+username = "cassandra"
+password = "cassandra"
 [processor]
 listen = "{processor}"
 generation = {generation}
@@ -59,7 +83,18 @@ listen = "{serving}"
 "#
         );
         std::fs::write(&config, text)?;
-        Ok(Self { config, ingest, serving, processor, scratch: scratch.to_owned() })
+        let (topics, scratch) = (topics.to_owned(), scratch.to_owned());
+        Ok(Self { config, ingest, serving, processor, topics, scratch })
+    }
+
+    /// The configuration file, as an argument.
+    pub fn config_argument(&self) -> String {
+        self.config.to_string_lossy().into_owned()
+    }
+
+    /// The full name of the topic with the events.
+    pub fn events_topic(&self) -> String {
+        format!("{}-events", self.topics)
     }
 
     /// Starts a program and does not wait for it.
@@ -67,7 +102,7 @@ listen = "{serving}"
     /// # Errors
     /// When it cannot be started.
     pub fn start(&self, name: &str) -> Result<Program> {
-        Program::start(name, &["--config", &self.config.to_string_lossy()], &self.scratch)
+        Program::start(name, &["--config", &self.config_argument()], &self.scratch)
     }
 
     /// Starts a program and waits until it is ready.
@@ -87,4 +122,17 @@ listen = "{serving}"
         .await?;
         Ok(program)
     }
+}
+
+/// The Kafka that the programs use, for doing with it what they never do.
+///
+/// # Errors
+/// When its client cannot be made.
+pub fn kafka() -> Result<KafkaLog> {
+    Ok(KafkaLog::connect(KafkaSettings {
+        brokers: given("SHOPSMART_TEST_KAFKA").expect("checked by the test"),
+        client_id: "system-test".to_owned(),
+        properties: BTreeMap::new(),
+        replication_factor: -1,
+    })?)
 }
