@@ -75,12 +75,18 @@ fn run(task: Task) -> Result<()> {
 
 fn manage_services(workspace: &Workspace, action: Action) -> Result<()> {
     let directory = workspace.services_dir();
-    let running = services::background(&directory)?;
+    let running = match action {
+        Action::Up => services::living_background(&directory)?,
+        Action::Down | Action::Status | Action::Env => services::background(&directory)?,
+    };
     match (action, running) {
         (Action::Up, None) => {
             let options = Options { lifetime: Lifetime::Background, ..Options::private(directory.clone()) };
             steps::timed("start the servers", || Services::start(&options))?.leave();
             print_environment(services::background(&directory)?)
+        }
+        (Action::Env, Some(running)) if !running.dead().is_empty() => {
+            bail!("the servers in the background are dead; `cargo xtask services up` starts them anew")
         }
         (Action::Up | Action::Env, running) => print_environment(running),
         (Action::Down, Some(running)) => steps::timed("stop the servers", || running.down()),

@@ -180,4 +180,24 @@ pub fn background(directory: &Path) -> Result<Option<BackgroundRun>> {
     run::background(directory)
 }
 
+/// The run that `services up` left behind, if all its servers still run. A set of which one is dead (the machine was
+/// started anew, somebody ended it) is of no use to anyone: it is ended and its data removed, and a line says so.
+///
+/// # Errors
+/// When the record cannot be read, or what is left of the set cannot be removed.
+pub fn living_background(directory: &Path) -> Result<Option<BackgroundRun>> {
+    let Some(running) = background(directory)? else { return Ok(None) };
+    let dead = running.dead();
+    if dead.is_empty() {
+        return Ok(Some(running));
+    }
+    let names: Vec<&str> = dead.into_iter().map(Part::name).collect();
+    eprintln!(
+        "xtask: dead since the last `services up`: {}. Removing what is left of that set",
+        names.join(", ")
+    );
+    running.down()?;
+    Ok(None)
+}
+
 pub use run::BackgroundRun;

@@ -5,8 +5,9 @@ use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
-use xtask::services::{Options, Part, REDIS, Services, reap_abandoned};
+use xtask::services::{Lifetime, Options, Part, REDIS, Services, living_background, reap_abandoned};
 use xtask::workspace::variable;
 
 /// Whether servers can be had here. Says why not; where `CI` is set that is a failure.
@@ -94,6 +95,40 @@ fn servers_of_a_killed_owner_are_ended_by_whoever_comes_next() {
     reap_abandoned(directory.path()).unwrap();
     assert!(!listens(&address));
     assert_eq!(runs_in(directory.path()), 0);
+}
+
+#[test]
+fn a_dead_set_in_the_background_makes_room_for_a_new_one() {
+    if !servers_can_be_had() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options {
+        parts: vec![Part::Redis],
+        lifetime: Lifetime::Background,
+        ..Options::private(directory.path().to_owned())
+    };
+    let services = Services::start(&options).unwrap();
+    let first = address(&services);
+    services.leave();
+    let living = living_background(directory.path()).unwrap().expect("it was left running");
+    assert!(living.exports().unwrap().contains(&first));
+
+    let pid = fs::read_to_string(living.directory().join("redis.pid")).unwrap();
+    assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
+    while listens(&first) {
+        thread::yield_now();
+    }
+    assert!(living_background(directory.path()).unwrap().is_none(), "the dead are not given out");
+    assert_eq!(runs_in(directory.path()), 0);
+
+    let services = Services::start(&options).unwrap();
+    let second = address(&services);
+    services.leave();
+    let living = living_background(directory.path()).unwrap().expect("there is a new set");
+    assert!(living.exports().unwrap().contains(&second) && listens(&second));
+    living.down().unwrap();
+    assert!(!listens(&second));
 }
 
 fn id_of_the_dead() -> u32 {

@@ -1,6 +1,7 @@
 //! A run: a directory below `target/services` with the servers' data, logs and pid files, and a record of who owns it.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compose::{Project, probes};
 use super::ports::{Ports, random};
+use super::probe::Probe;
 use super::process::{command_line, end_by_pid_file};
 use super::server::STOP_PATIENCE;
 use super::{Backend, Part};
@@ -128,10 +130,22 @@ impl BackgroundRun {
 
     /// Every part with whether it answers.
     pub fn status(&self) -> Vec<(Part, bool)> {
-        let started = |part: &Part| self.record.parts.iter().any(|name| name == part.name());
         let answers =
             |part: Part| probes(part, &self.record.ports).into_iter().all(|probe| probe.ask().is_ok());
-        Part::ALL.into_iter().filter(started).map(|part| (part, answers(part))).collect()
+        self.parts().map(|part| (part, answers(part))).collect()
+    }
+
+    /// The parts that nobody serves any more: where they should be, connections are refused. One that is only slow is not
+    /// among them.
+    pub fn dead(&self) -> Vec<Part> {
+        let refuses =
+            |probe: Probe| probe.ask().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        self.parts().filter(|&part| probes(part, &self.record.ports).into_iter().any(refuses)).collect()
+    }
+
+    fn parts(&self) -> impl Iterator<Item = Part> {
+        let started = |part: &Part| self.record.parts.iter().any(|name| name == part.name());
+        Part::ALL.into_iter().filter(started)
     }
 
     /// The directory with data and logs.
