@@ -2,8 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_yaml_ng::Value;
 use xtask::test::PROGRAMS;
@@ -51,6 +55,19 @@ fn programs_of_the_workspace() -> BTreeSet<String> {
     programs.map(|program| program["name"].as_str().unwrap().to_owned()).collect()
 }
 
+/// Where the built programs are. Says so where they are not; where `CI` is set that is a failure.
+fn programs() -> Option<PathBuf> {
+    let directory = variable(PROGRAMS);
+    assert!(
+        directory.is_some() || variable("CI").is_none(),
+        "{PROGRAMS} is not set although CI is: this may not be skipped there"
+    );
+    if directory.is_none() {
+        eprintln!("skipped: {PROGRAMS} is not set (`cargo xtask test` sets it)");
+    }
+    directory.map(PathBuf::from)
+}
+
 #[test]
 fn every_command_runs_a_program_that_the_image_has() {
     let compose = yaml(COMPOSE);
@@ -65,21 +82,13 @@ fn every_command_runs_a_program_that_the_image_has() {
 
 #[test]
 fn every_command_is_one_that_its_program_knows() {
-    let Some(directory) = variable(PROGRAMS) else {
-        assert!(
-            variable("CI").is_none(),
-            "{PROGRAMS} is not set although CI is: this may not be skipped there"
-        );
-        eprintln!("skipped: {PROGRAMS} is not set (`cargo xtask test` sets it)");
-        return;
-    };
+    let Some(directory) = programs() else { return };
     let compose = yaml(COMPOSE);
     for (name, service) in ours(&compose) {
         let command = texts(&service["command"]);
         let words = command.iter().take_while(|word| !word.starts_with('-')).skip(1);
         let options = command.iter().filter(|word| word.starts_with('-'));
-        let help =
-            Command::new(Path::new(&directory).join(command[0])).args(words).arg("--help").output().unwrap();
+        let help = Command::new(directory.join(command[0])).args(words).arg("--help").output().unwrap();
         assert!(help.status.success(), "{name}: {}", String::from_utf8_lossy(&help.stderr));
         let help = String::from_utf8(help.stdout).unwrap();
         for option in options {
@@ -131,18 +140,34 @@ fn every_dependency_is_a_service() {
 }
 
 #[test]
+fn the_image_is_built_once_and_first() {
+    let compose = yaml(COMPOSE);
+    let builders: Vec<&str> = services(&compose)
+        .iter()
+        .filter(|(_, service)| service["build"].is_mapping())
+        .map(|(name, _)| *name)
+        .collect();
+    assert_eq!(builders, ["topics"], "two builds of one image name run in parallel and fail");
+    for (name, service) in ours(&compose).filter(|(name, _)| !builders.contains(name)) {
+        let waits_for = &service["depends_on"][builders[0]]["condition"];
+        assert_eq!(
+            waits_for, "service_completed_successfully",
+            "{name} could start before its image is built"
+        );
+    }
+}
+
+#[test]
 fn the_image_is_built_from_paths_that_exist() {
     let compose = yaml(COMPOSE);
-    for (_, service) in ours(&compose) {
-        let build = &service["build"];
-        assert_eq!(build["context"], ".");
-        let dockerfile = read(build["dockerfile"].as_str().unwrap());
-        for copy in dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")) {
-            let mut words: Vec<&str> = copy.split_whitespace().collect();
-            if !words[0].starts_with("--from") {
-                words.pop();
-                assert!(words.iter().all(|source| root().join(source).exists()), "COPY {copy}");
-            }
+    let build = &compose["services"]["topics"]["build"];
+    assert_eq!(build["context"], ".");
+    let dockerfile = read(build["dockerfile"].as_str().unwrap());
+    for copy in dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")) {
+        let mut words: Vec<&str> = copy.split_whitespace().collect();
+        if !words[0].starts_with("--from") {
+            words.pop();
+            assert!(words.iter().all(|source| root().join(source).exists()), "COPY {copy}");
         }
     }
 }
@@ -187,5 +212,98 @@ fn the_image_asks_only_for_features_that_packages_have() {
         let (package, feature) = words.next().unwrap().split_once('/').unwrap();
         let package = packages.iter().find(|other| other["name"] == package).unwrap();
         assert!(package["features"].get(feature).is_some(), "{package} has no feature {feature}");
+    }
+}
+
+/// A service as compose runs it, but on `port` of loopback; ended when dropped.
+struct Service(Child);
+
+impl Service {
+    fn start(directory: &Path, service: &Value, port: u16) -> Self {
+        let command = texts(&service["command"]);
+        let arguments = command[1..].iter().map(|word| word.replace(CONFIG_MOUNT, "deploy/config"));
+        let listen = match command[0] {
+            "stream-processor" => "SHOPSMART__PROCESSOR__LISTEN".to_owned(),
+            program => format!("SHOPSMART__{}__HTTP__LISTEN", program.to_uppercase()),
+        };
+        let environment = service["environment"].as_mapping().unwrap().iter();
+        // As compose fills it in where the variable is not set: `${NAME:-default}`.
+        let environment = environment.map(|(name, value)| {
+            let value = value.as_str().unwrap();
+            let default = value.split_once(":-").map_or(value, |(_, rest)| rest.trim_end_matches('}'));
+            (name.as_str().unwrap().to_owned(), default.to_owned())
+        });
+        let mut program = Command::new(directory.join(command[0]));
+        program.current_dir(root()).args(arguments).envs(environment);
+        program.env(listen, format!("127.0.0.1:{port}"));
+        Self(program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.0.kill(); // it may have ended
+        let _ = self.0.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// The first line of the answer.
+fn ask(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.lines().next().map(str::to_owned)
+}
+
+/// Whether the service's health check passes, with `port` in the place of the container's.
+fn is_healthy(service: &Value, port: u16) -> bool {
+    let test = texts(&service["healthcheck"]["test"]);
+    assert_eq!(test[0], "CMD");
+    let words = test[2..].iter().map(|word| word.replace("/8080", &format!("/{port}")));
+    Command::new(test[1]).args(words).stderr(Stdio::null()).status().unwrap().success()
+}
+
+#[test]
+fn every_service_starts_on_the_configuration_that_compose_gives_it() {
+    let Some(directory) = programs() else { return };
+    let compose = yaml(COMPOSE);
+    for name in ["ingest", "stream-processor", "serving"] {
+        let service = &compose["services"][name];
+        let port = free_port();
+        let mut running = Service::start(&directory, service, port);
+        let begun = Instant::now();
+        while !ask(port, "/health/live").is_some_and(|status| status.contains(" 200 ")) {
+            assert_eq!(running.0.try_wait().unwrap(), None, "{name} refuses its configuration");
+            assert!(begun.elapsed() < Duration::from_secs(60), "{name} does not answer");
+            thread::sleep(Duration::from_millis(20));
+        }
+        // There is no host `kafka` here.
+        assert!(!is_healthy(service, port), "{name} cannot be ready without its log");
+    }
+}
+
+#[test]
+fn the_health_check_passes_when_a_service_says_that_it_is_ready() {
+    let compose = yaml(COMPOSE);
+    for (name, service) in ours(&compose).filter(|(_, service)| service["healthcheck"]["test"].is_sequence())
+    {
+        for (status, expected) in [("200 OK", true), ("503 Service Unavailable", false)] {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let answering = thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 256];
+                let length = stream.read(&mut request).unwrap();
+                write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").unwrap();
+                String::from_utf8_lossy(&request[..length]).into_owned()
+            });
+            assert_eq!(is_healthy(service, port), expected, "{name} answers {status}");
+            assert!(answering.join().unwrap().starts_with("GET /health/ready "));
+        }
     }
 }
