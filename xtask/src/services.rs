@@ -19,6 +19,7 @@ mod redis;
 mod redis_cluster;
 mod run;
 mod server;
+mod tls;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 pub use backend::Backend;
-pub use environment::{CASSANDRA, KAFKA, REDIS, REDIS_CLUSTER};
+pub use environment::{CASSANDRA, KAFKA, KAFKA_SECURED, REDIS, REDIS_CLUSTER, REDIS_SECURED, TLS};
 pub use run::{Lifetime, reap_abandoned};
 
 use backend::Running;
@@ -107,6 +108,7 @@ impl Services {
         let backend = options.backend.unwrap_or_else(Backend::detect);
         let ports = Ports::pick()?;
         let mut run = Run::create(&options.directory, backend, &options.parts, &ports, options.lifetime)?;
+        tls::Files::make(run.directory())?;
         let running = match Running::start(backend, options, &ports, run.directory()) {
             Ok(running) => running,
             Err(error) => {
@@ -115,14 +117,14 @@ impl Services {
             }
         };
         if options.lifetime == Lifetime::Background {
-            run.publish(&environment::variables(&ports, &options.parts))?;
+            run.publish(&environment::variables(&ports, &options.parts, run.directory()))?;
         }
         Ok(Self { ports, parts: options.parts.clone(), running, run })
     }
 
     /// The variables through which tests find the servers, with their values.
     pub fn env(&self) -> Vec<(&'static str, String)> {
-        environment::variables(&self.ports, &self.parts)
+        environment::variables(&self.ports, &self.parts, self.run.directory())
     }
 
     /// Stops one part as an operator would (SIGTERM, after a deadline SIGKILL); it keeps its ports and data.

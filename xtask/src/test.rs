@@ -12,6 +12,9 @@ use crate::{architecture, steps};
 /// `shopsmart`.
 pub const PROGRAMS: &str = "SHOPSMART_TEST_BIN";
 
+/// The smallest part that knows all servers, built with TLS and SASL. Not everything is: it would all be built twice.
+const WITH_TLS: [&str; 4] = ["--package", "wiring", "--features", "wiring/tls"];
+
 /// What to test.
 #[derive(Debug, Default)]
 pub struct Selection {
@@ -23,6 +26,12 @@ pub struct Selection {
     pub filters: Vec<String>,
 }
 
+impl Selection {
+    fn wants(&self, package: &str) -> bool {
+        self.packages.is_empty() || self.packages.iter().any(|wanted| wanted == package)
+    }
+}
+
 /// Formatting, clippy and the rules of the architecture.
 ///
 /// # Errors
@@ -31,7 +40,9 @@ pub fn lint(workspace: &Workspace) -> Result<()> {
     steps::run("cargo fmt --check", &mut cargo_in(workspace, &["fmt", "--all", "--check"]))?;
     steps::timed("architecture", || architecture::check(&workspace.root))?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-    steps::run("cargo clippy", &mut cargo_in(workspace, &clippy))
+    steps::run("cargo clippy", &mut cargo_in(workspace, &clippy))?;
+    let clippy = [&["clippy", "--all-targets"], &WITH_TLS[..], &["--", "-D", "warnings"]].concat();
+    steps::run("cargo clippy, with TLS", &mut cargo_in(workspace, &clippy))
 }
 
 /// Lints, builds the programs, starts the servers, runs the tests and stops the servers, whatever happened.
@@ -42,6 +53,12 @@ pub fn test(workspace: &Workspace, selection: &Selection) -> Result<()> {
     lint(workspace)?;
     steps::run("build the programs", &mut cargo_in(workspace, &["build", "--workspace", "--bins"]))?;
     steps::run("build the tests", &mut cargo_in(workspace, &["test", "--workspace", "--no-run"]))?;
+    let is_secured = !selection.no_services && selection.wants("wiring");
+    let mut secured = is_secured.then(|| secured_tests(workspace, selection));
+    if secured.is_some() {
+        let build = [&["test", "--no-run"], &WITH_TLS[..]].concat();
+        steps::run("build the tests, with TLS", &mut cargo_in(workspace, &build))?;
+    }
 
     let mut command = tests(workspace, selection);
     if selection.no_services {
@@ -51,7 +68,11 @@ pub fn test(workspace: &Workspace, selection: &Selection) -> Result<()> {
         Services::start(&Options::private(workspace.services_dir()))
     })?;
     command.envs(services.env());
-    let outcome = steps::run("cargo test", &mut command);
+    let mut outcome = steps::run("cargo test", &mut command);
+    if let Some(secured) = &mut secured {
+        secured.envs(services.env());
+        outcome = outcome.and(steps::run("cargo test, with TLS", secured));
+    }
     if outcome.is_err() {
         eprintln!("xtask: the servers' logs stay in {}", services.keep_for_inspection().display());
     }
@@ -71,6 +92,14 @@ fn tests(workspace: &Workspace, selection: &Selection) -> Command {
         command.arg("--").args(&selection.filters);
     }
     command.env(PROGRAMS, workspace.target.join("debug"));
+    command
+}
+
+fn secured_tests(workspace: &Workspace, selection: &Selection) -> Command {
+    let mut command = cargo_in(workspace, &[&["test", "--test", "secured"], &WITH_TLS[..]].concat());
+    if !selection.filters.is_empty() {
+        command.arg("--").args(&selection.filters);
+    }
     command
 }
 

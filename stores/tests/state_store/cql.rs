@@ -11,11 +11,20 @@ use stores::{StateStore, StoreError, Table};
 /// Shared by all runs: tests tell their rows apart by scope, and making tables takes seconds.
 const KEYSPACE: &str = "stores_contract";
 
+/// User and password of the role that Cassandra makes by itself. A server that asks nobody lets it in as well.
+const USER: &str = "cassandra";
+
 fn settings(keyspace: &str) -> Option<CqlSettings> {
     let contact_points = servers("SHOPSMART_TEST_CQL")?;
-    // Generous: test machines are slow, and no promise here is about time.
-    let settings = CqlSettings { contact_points, keyspace: keyspace.to_owned(), ..CqlSettings::default() };
-    Some(CqlSettings { timeout_ms: 30_000, ..settings })
+    Some(CqlSettings {
+        contact_points,
+        keyspace: keyspace.to_owned(),
+        username: Some(USER.to_owned()),
+        password: Some(USER.to_owned()),
+        // Generous: test machines are slow, and no promise here is about time.
+        timeout_ms: 30_000,
+        ..CqlSettings::default()
+    })
 }
 
 async fn open() -> Option<Subject> {
@@ -36,7 +45,8 @@ async fn processes_that_start_together_migrate_an_empty_database() {
     let key = [scope.key("a")];
     let usable = join_all(stores.iter().map(|store| store.get_many(Table::Progress, 1, &key))).await;
 
-    let session = SessionBuilder::new().known_nodes(&settings.contact_points).build().await.unwrap();
+    let session = SessionBuilder::new().known_nodes(&settings.contact_points).user(USER, USER);
+    let session = session.build().await.unwrap();
     session.query_unpaged(format!("DROP KEYSPACE {keyspace}"), ()).await.unwrap();
     assert_eq!(migrated, [Ok(()), Ok(()), Ok(()), Ok(())]);
     assert!(usable.iter().all(|rows| *rows == Ok(vec![None])), "{usable:?}");

@@ -11,6 +11,7 @@ use super::maven::{Artifact, Jars};
 use super::ports::Ports;
 use super::probe::Probe;
 use super::server::{Server, Spec};
+use super::tls::Files;
 
 /// The jars, by their Maven coordinates.
 pub const JARS: &[Artifact] =
@@ -58,7 +59,7 @@ pub fn start(java: &Java, jars: &Jars, ports: &Ports, run: &Path) -> Result<Serv
     fs::create_dir_all(&home)?;
     let config = home.join("cassandra.yaml");
     let logging = home.join("logback.xml");
-    fs::write(&config, cassandra_yaml(ports, &home))?;
+    fs::write(&config, cassandra_yaml(ports, &home, &Files::of_run(run)))?;
     fs::write(&logging, LOGBACK)?;
 
     let mut arguments: Vec<OsString> = vec![
@@ -89,9 +90,10 @@ pub fn start(java: &Java, jars: &Jars, ports: &Ports, run: &Path) -> Result<Serv
     })
 }
 
-fn cassandra_yaml(ports: &Ports, home: &Path) -> String {
+fn cassandra_yaml(ports: &Ports, home: &Path, tls: &Files) -> String {
     let Ports { cql, cassandra_storage, .. } = ports;
-    let home = home.display();
+    let (home, certificate) = (home.display(), tls.key_and_certificate());
+    let certificate = certificate.display();
     format!(
         "cluster_name: shopsmart-tests
 num_tokens: 1
@@ -112,6 +114,13 @@ seed_provider:
   - class_name: org.apache.cassandra.locator.SimpleSeedProvider
     parameters:
       - seeds: '127.0.0.1:{cassandra_storage}'
+authenticator: PasswordAuthenticator
+client_encryption_options:
+  enabled: true
+  optional: true
+  ssl_context_factory:
+    class_name: org.apache.cassandra.security.PEMBasedSslContextFactory
+  keystore: '{certificate}'
 memtable_heap_space: 256MiB
 memtable_offheap_space: 256MiB
 "

@@ -12,7 +12,8 @@ use super::Part;
 use super::ports::Ports;
 use super::probe::Probe;
 use super::process::POLL;
-use super::redis_cluster;
+use super::tls::{Files, PASSWORD, USER};
+use super::{kafka, redis_cluster};
 use crate::interrupt;
 
 /// Includes the download of the images.
@@ -31,7 +32,7 @@ impl Compose {
     /// Starts the containers and waits until each part answers.
     pub fn start(parts: &[Part], ports: &Ports, run: &Path) -> Result<Self> {
         let project = Project::of_run(run)?;
-        fs::write(&project.environment, variables(ports))?;
+        fs::write(&project.environment, variables(ports, &Files::of_run(run)))?;
         let compose = Self { project, ports: *ports, left_behind: false };
         let mut arguments = vec!["up", "--detach", "--quiet-pull"];
         arguments.extend(parts.iter().map(|part| part.name()));
@@ -41,6 +42,9 @@ impl Compose {
         }
         if parts.contains(&Part::RedisCluster) {
             redis_cluster::form(ports)?;
+        }
+        if parts.contains(&Part::Kafka) {
+            compose.project.run(&kafka_user(ports).iter().map(String::as_str).collect::<Vec<_>>())?;
         }
         Ok(compose)
     }
@@ -147,13 +151,24 @@ impl Project {
     }
 }
 
+/// Tells the broker in its container of the user who proves a password by SCRAM.
+fn kafka_user(ports: &Ports) -> Vec<String> {
+    let (broker, password) =
+        (format!("localhost:{}", ports.kafka), format!("{}=[password={PASSWORD}]", kafka::SCRAM));
+    let words = ["exec", "-T", "kafka", "/opt/kafka/bin/kafka-configs.sh", "--bootstrap-server", &broker];
+    let change = ["--alter", "--entity-type", "users", "--entity-name", USER, "--add-config", &password];
+    words.into_iter().chain(change).map(str::to_owned).collect()
+}
+
 /// The variables that the compose file asks for.
-fn variables(ports: &Ports) -> String {
+fn variables(ports: &Ports, tls: &Files) -> String {
     let [first, second, third] = ports.cluster;
     let [first_bus, second_bus, third_bus] = ports.cluster_bus;
     format!(
         "TEST_KAFKA_PORT={}
+TEST_KAFKA_SECURED_PORT={}
 TEST_REDIS_PORT={}
+TEST_REDIS_SECURED_PORT={}
 TEST_CLUSTER_PORT_0={first}
 TEST_CLUSTER_PORT_1={second}
 TEST_CLUSTER_PORT_2={third}
@@ -161,8 +176,16 @@ TEST_CLUSTER_BUS_0={first_bus}
 TEST_CLUSTER_BUS_1={second_bus}
 TEST_CLUSTER_BUS_2={third_bus}
 TEST_CQL_PORT={}
+TEST_USER={USER}
+TEST_PASSWORD={PASSWORD}
+TEST_TLS={tls}
 ",
-        ports.kafka, ports.redis, ports.cql
+        ports.kafka,
+        ports.kafka_secured,
+        ports.redis,
+        ports.redis_secured,
+        ports.cql,
+        tls = tls.directory().display(),
     )
 }
 
@@ -174,7 +197,7 @@ mod tests {
     fn the_compose_file_asks_for_no_variable_that_is_not_given() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(FILE);
         let text = fs::read_to_string(file).unwrap();
-        let given = variables(&Ports::pick().unwrap());
+        let given = variables(&Ports::pick().unwrap(), &Files::of_run(Path::new("/run")));
         let asked: Vec<&str> = text.split("${").skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
         assert!(!asked.is_empty());
         for name in asked {

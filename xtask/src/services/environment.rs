@@ -3,29 +3,42 @@
 //! A test that finds its variable absent skips with one clear line, unless `CI` is set: there it fails, because a
 //! promise nobody checked must not look green.
 
+use std::path::Path;
+
 use super::Part;
 use super::ports::Ports;
+use super::tls;
 
 /// `host:port` of a Kafka broker.
 pub const KAFKA: &str = "SHOPSMART_TEST_KAFKA";
+/// `host:port` of the same broker, with TLS and a password (SASL).
+pub const KAFKA_SECURED: &str = "SHOPSMART_TEST_KAFKA_SECURED";
 /// `redis://host:port` of a single Redis.
 pub const REDIS: &str = "SHOPSMART_TEST_REDIS";
+/// `rediss://host:port` of the same Redis, with TLS.
+pub const REDIS_SECURED: &str = "SHOPSMART_TEST_REDIS_SECURED";
 /// Comma-separated `redis://host:port` of the primaries of a Redis Cluster.
 pub const REDIS_CLUSTER: &str = "SHOPSMART_TEST_REDIS_CLUSTER";
-/// `host:port` of a node that speaks CQL.
+/// `host:port` of a node that speaks CQL, with TLS and without. It asks for the password of its first role.
 pub const CASSANDRA: &str = "SHOPSMART_TEST_CQL";
+/// A directory with `ca.pem`, the authority that signed the servers' certificate, and `stranger.pem`, which signed nothing.
+pub const TLS: &str = "SHOPSMART_TEST_TLS";
 
 /// The variables of the given parts.
-pub fn variables(ports: &Ports, parts: &[Part]) -> Vec<(&'static str, String)> {
-    parts
-        .iter()
-        .map(|part| match part {
-            Part::Kafka => (KAFKA, format!("127.0.0.1:{}", ports.kafka)),
-            Part::Redis => (REDIS, format!("redis://127.0.0.1:{}", ports.redis)),
-            Part::RedisCluster => {
-                (REDIS_CLUSTER, ports.cluster.map(|port| format!("redis://127.0.0.1:{port}")).join(","))
-            }
-            Part::Cassandra => (CASSANDRA, format!("127.0.0.1:{}", ports.cql)),
-        })
-        .collect()
+pub fn variables(ports: &Ports, parts: &[Part], run: &Path) -> Vec<(&'static str, String)> {
+    let cluster = || ports.cluster.map(|port| format!("redis://127.0.0.1:{port}")).join(",");
+    let of_part = |part: &Part| match part {
+        Part::Kafka => vec![
+            (KAFKA, format!("127.0.0.1:{}", ports.kafka)),
+            (KAFKA_SECURED, format!("127.0.0.1:{}", ports.kafka_secured)),
+        ],
+        Part::Redis => vec![
+            (REDIS, format!("redis://127.0.0.1:{}", ports.redis)),
+            (REDIS_SECURED, format!("rediss://127.0.0.1:{}", ports.redis_secured)),
+        ],
+        Part::RedisCluster => vec![(REDIS_CLUSTER, cluster())],
+        Part::Cassandra => vec![(CASSANDRA, format!("127.0.0.1:{}", ports.cql))],
+    };
+    let directory = tls::Files::of_run(run).directory().display().to_string();
+    parts.iter().flat_map(of_part).chain([(TLS, directory)]).collect()
 }

@@ -11,12 +11,16 @@ use super::maven::{Artifact, Jars};
 use super::ports::Ports;
 use super::probe::Probe;
 use super::server::{Server, Spec};
+use super::tls::{Files, PASSWORD, USER};
 
 /// The jars, by their Maven coordinates.
 pub const JARS: &[Artifact] = &[
     Artifact { group: "org.apache.kafka", name: "kafka_2.13", version: "4.1.1" },
     Artifact { group: "org.slf4j", name: "slf4j-simple", version: "1.7.36" },
 ];
+
+/// How clients prove their password without sending it, besides `PLAIN`.
+pub const SCRAM: &str = "SCRAM-SHA-512";
 
 /// Any 22 characters of base64 will do: the cluster never meets another.
 const CLUSTER_ID: &str = "c2hvcHNtYXJ0LXRlc3RzLg";
@@ -29,12 +33,13 @@ pub fn start(java: &Java, jars: &Jars, ports: &Ports, run: &Path) -> Result<Serv
     let home = run.join("kafka");
     fs::create_dir_all(&home)?;
     let properties = home.join("server.properties");
-    fs::write(&properties, server_properties(ports, &home.join("data")))?;
+    fs::write(&properties, server_properties(ports, &home.join("data"), &Files::of_run(run)))?;
     let class_path = format!("{}/*", jars.libs().display());
 
     let log = File::create(run.join("kafka-format.log"))?;
     let status = Command::new(&java.program)
-        .args(["-cp", &class_path, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
+        .args(["-cp", &class_path, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID])
+        .args(["--add-scram", &format!("{SCRAM}=[name={USER},password={PASSWORD}]"), "--config"])
         .arg(&properties)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -62,16 +67,24 @@ pub fn start(java: &Java, jars: &Jars, ports: &Ports, run: &Path) -> Result<Serv
 }
 
 /// Production defaults, except where one node or a quick start needs otherwise.
-fn server_properties(ports: &Ports, data: &Path) -> String {
-    let Ports { kafka, kafka_controller, .. } = ports;
+fn server_properties(ports: &Ports, data: &Path, tls: &Files) -> String {
+    let Ports { kafka, kafka_secured, kafka_controller, .. } = ports;
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{kafka_controller}
-listeners=PLAINTEXT://127.0.0.1:{kafka},CONTROLLER://127.0.0.1:{kafka_controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{kafka}
+listeners=PLAINTEXT://127.0.0.1:{kafka},SECURED://127.0.0.1:{kafka_secured},CONTROLLER://127.0.0.1:{kafka_controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{kafka},SECURED://127.0.0.1:{kafka_secured}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECURED:SASL_SSL
+listener.name.secured.ssl.keystore.type=PEM
+listener.name.secured.ssl.keystore.location={certificate}
+listener.name.secured.sasl.enabled.mechanisms=PLAIN,{SCRAM}
+listener.name.secured.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+ user_{USER}=\"{PASSWORD}\";
+listener.name.secured.scram-sha-512.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
 log.dirs={data}
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
@@ -85,5 +98,6 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 ",
         data = data.display(),
+        certificate = tls.key_and_certificate().display(),
     )
 }

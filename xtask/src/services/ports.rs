@@ -18,10 +18,14 @@ const ATTEMPTS: u32 = 1_000;
 pub struct Ports {
     /// Kafka's listener for clients.
     pub kafka: u16,
+    /// Kafka's listener for clients with TLS and a password.
+    pub kafka_secured: u16,
     /// Kafka's listener for its own controller.
     pub kafka_controller: u16,
     /// The single Redis.
     pub redis: u16,
+    /// The same with TLS.
+    pub redis_secured: u16,
     /// The Redis Cluster's listeners for clients.
     pub cluster: [u16; 3],
     /// The Redis Cluster's listeners for its own nodes.
@@ -41,8 +45,10 @@ impl Ports {
         let mut taken = BTreeSet::new();
         Ok(Self {
             kafka: free(&mut taken)?,
+            kafka_secured: free(&mut taken)?,
             kafka_controller: free(&mut taken)?,
             redis: free(&mut taken)?,
+            redis_secured: free(&mut taken)?,
             cluster: [free(&mut taken)?, free(&mut taken)?, free(&mut taken)?],
             cluster_bus: [free(&mut taken)?, free(&mut taken)?, free(&mut taken)?],
             cql: free(&mut taken)?,
@@ -74,12 +80,14 @@ mod tests {
     #[test]
     fn ports_are_distinct_and_below_the_range_of_outgoing_connections() {
         let ports = Ports::pick().unwrap();
-        let all: Vec<u16> =
-            [ports.kafka, ports.kafka_controller, ports.redis, ports.cql, ports.cassandra_storage]
-                .into_iter()
-                .chain(ports.cluster)
-                .chain(ports.cluster_bus)
-                .collect();
+        let Ports { kafka, kafka_secured, kafka_controller, redis, redis_secured, cql, .. } = ports;
+        let one_each = [kafka, kafka_secured, kafka_controller, redis, redis_secured, cql];
+        let all: Vec<u16> = one_each
+            .into_iter()
+            .chain([ports.cassandra_storage])
+            .chain(ports.cluster)
+            .chain(ports.cluster_bus)
+            .collect();
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
         assert!(all.iter().all(|port| RANGE.contains(port)));
     }

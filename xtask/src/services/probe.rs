@@ -5,6 +5,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use super::tls::CQL_USER;
+
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A question to a server on loopback.
@@ -14,7 +16,7 @@ pub enum Probe {
     Kafka(u16),
     /// `PING`.
     Redis(u16),
-    /// An `OPTIONS` frame.
+    /// A login with the password of the first role, which Cassandra makes some time after it has begun to listen.
     Cql(u16),
 }
 
@@ -67,15 +69,29 @@ fn kafka(port: u16) -> io::Result<()> {
     expect(head[4..8] == REQUEST[8..12] && brokers > 0, "no broker in the metadata")
 }
 
-/// An empty `OPTIONS` frame of version 4 is answered with `SUPPORTED`.
+/// Frames of version 4: `STARTUP` is answered with `AUTHENTICATE`, and `AUTH_RESPONSE` with `AUTH_SUCCESS`.
 fn cql(port: u16) -> io::Result<()> {
-    const OPTIONS: [u8; 9] = [4, 0, 0, 0, 5, 0, 0, 0, 0];
-    const SUPPORTED: u8 = 6;
+    const STARTUP: (u8, &[u8]) = (1, b"\x00\x01\x00\x0bCQL_VERSION\x00\x053.0.0");
+    const AUTHENTICATE: u8 = 3;
+    const AUTH_RESPONSE: u8 = 15;
+    const AUTH_SUCCESS: u8 = 16;
     let mut stream = connect(port)?;
-    stream.write_all(&OPTIONS)?;
-    let mut head = [0; 9];
-    stream.read_exact(&mut head)?;
-    expect(head[4] == SUPPORTED, "not a CQL server")
+    let mut ask = |opcode: u8, body: &[u8]| -> io::Result<u8> {
+        let mut frame = vec![4, 0, 0, 0, opcode];
+        frame.extend_from_slice(&(body.len() as u32).to_be_bytes());
+        frame.extend_from_slice(body);
+        stream.write_all(&frame)?;
+        let mut head = [0; 9];
+        stream.read_exact(&mut head)?;
+        let length = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        io::copy(&mut (&mut stream).take(length.into()), &mut io::sink())?;
+        Ok(head[4])
+    };
+    expect(ask(STARTUP.0, STARTUP.1)? == AUTHENTICATE, "not a CQL server that asks for a password")?;
+    let token = format!("\0{CQL_USER}\0{CQL_USER}");
+    let mut login = (token.len() as u32).to_be_bytes().to_vec();
+    login.extend_from_slice(token.as_bytes());
+    expect(ask(AUTH_RESPONSE, &login)? == AUTH_SUCCESS, "the first role is not there yet")
 }
 
 fn connect(port: u16) -> io::Result<TcpStream> {

@@ -8,13 +8,29 @@ use anyhow::Result;
 use super::ports::Ports;
 use super::probe::Probe;
 use super::server::{Server, Spec};
+use super::tls::{Files, PASSWORD, USER};
 
-/// Starts the single Redis, without persistence and with the eviction policy that the services insist on.
+/// Starts the single Redis, without persistence and with the eviction policy that the services insist on. On a second
+/// port it speaks TLS; it knows a user with a password, and asks nobody for one.
 ///
 /// # Errors
 /// When the server does not come up.
 pub fn start(program: &Path, ports: &Ports, run: &Path) -> Result<Server> {
-    start_node(program, "redis", ports.redis, "", run)
+    let tls = Files::of_run(run);
+    let extra = format!(
+        "tls-port {port}
+tls-cert-file {certificate}
+tls-key-file {key}
+tls-ca-cert-file {authority}
+tls-auth-clients no
+user {USER} on >{PASSWORD} ~* &* +@all
+",
+        port = ports.redis_secured,
+        certificate = tls.certificate().display(),
+        key = tls.key().display(),
+        authority = tls.authority().display(),
+    );
+    start_node(program, "redis", ports.redis, &extra, run)
 }
 
 /// Starts one Redis with `extra` lines in its configuration.
