@@ -29,8 +29,11 @@ pub fn events(scratch: &Path) -> Result<PathBuf> {
     Ok(made)
 }
 
-/// Writes `rows` events of about a fortieth as many users over 138 days, sorted by time: runs of views among related
-/// products, some of them put into the cart and bought.
+/// One event every so many ms: the real file's pace.
+const STEP_MS: u64 = 138 * 24 * 3_600_000 / MADE_ROWS;
+
+/// Writes `rows` events of about a fortieth as many users at the real file's pace, sorted by time: runs of views among
+/// related products, some of them put into the cart and bought.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -44,13 +47,14 @@ pub fn write_made(path: &Path, rows: u64) -> Result<()> {
         state ^= state << 17;
         (state >> 33) % below
     };
-    let step_ms = 138 * 24 * 3_600_000 / rows.max(1);
+    // Four shoppers share a group of products, so that each can be shown what the others saw.
+    let groups = (rows / 160).max(1);
     for row in 0..rows {
-        let timestamp_ms = 1_430_600_000_000 + row * step_ms + random(step_ms.max(1));
+        let timestamp_ms = 1_430_600_000_000 + row * STEP_MS + random(STEP_MS);
         // A few shoppers at a time, so that their events form sessions.
         let user = row / 400 * 10 + random(10);
-        let group = user * 7919 % 600;
-        let product = group * 50 + random(8) * random(7);
+        let group = user * 7919 % groups;
+        let product = group * 50 + random(50) * random(50) / 50;
         let kind =
             ["view", "view", "view", "view", "view", "view", "add_to_cart", "purchase"][random(8) as usize];
         writeln!(out, "{timestamp_ms},u{user},{product},{kind},c{}", group % 40)?;
