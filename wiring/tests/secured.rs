@@ -133,7 +133,8 @@ async fn redis_is_not_reached_with_a_wrong_password_or_an_unknown_authority() {
     for (authority, password) in [(certificates.authority(), "wrong"), (certificates.stranger(), PASSWORD)] {
         let config = RedisConfig { timeout_ms: 2_000, ..redis(&url, authority, password) };
         let store = wiring::redis(&config).expect("the client is made");
-        let read = store.get_many(&["key".to_owned()]);
+        let keys = ["key".to_owned()];
+        let read = store.get_many(&keys);
         let error = tokio::time::timeout(LIMIT, read).await.expect("it gives up").expect_err("no way in");
         assert!(matches!(error, StoreError::Unavailable { .. } | StoreError::Unusable { .. }), "{error}");
     }
@@ -175,7 +176,8 @@ async fn cassandra_is_not_reached_with_a_wrong_password_or_an_unknown_authority(
     for (authority, password) in [(certificates.authority(), "wrong"), (certificates.stranger(), CQL_USER)] {
         let config = CqlConfig { timeout_ms: 2_000, ..cql(&node, authority, password) };
         let store = wiring::cql(&config).expect("the settings are right");
-        let read = store.get_many(Table::Progress, 1, &["key".to_owned()]);
+        let keys = ["key".to_owned()];
+        let read = store.get_many(Table::Progress, 1, &keys);
         let error = tokio::time::timeout(LIMIT, read).await.expect("it gives up").expect_err("no way in");
         assert!(matches!(error, StoreError::Unavailable { .. } | StoreError::Unusable { .. }), "{error}");
     }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cart;
+mod examples;
 mod fallback;
 mod freshness;
 mod memory_state;
