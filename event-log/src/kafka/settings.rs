@@ -58,6 +58,13 @@ impl KafkaSettings {
 
     pub(super) fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
+        self.set_client(&mut config);
+        config
+    }
+
+    /// What all clients have in common, over what is set already. Not by copying one configuration into another: those
+    /// give passwords away only masked.
+    fn set_client(&self, config: &mut ClientConfig) {
         config.set("socket.nagle.disable", "true");
         config.set("socket.keepalive.enable", "true");
         config.set("reconnect.backoff.max.ms", "2000");
@@ -66,7 +73,6 @@ impl KafkaSettings {
         }
         config.set("bootstrap.servers", &self.brokers);
         config.set("client.id", &self.client_id);
-        config
     }
 
     pub(super) fn producer(&self, mode: ProducerMode) -> ClientConfig {
@@ -74,7 +80,7 @@ impl KafkaSettings {
         config.set("compression.type", "lz4");
         config.set("queue.buffering.max.messages", PRODUCER_QUEUE_RECORDS);
         config.set("queue.buffering.max.kbytes", PRODUCER_QUEUE_KBYTES);
-        extend(&mut config, &self.client());
+        self.set_client(&mut config);
         config.set("acks", "all");
         config.set("enable.idempotence", "true");
         config.set("partitioner", "murmur2_random");
@@ -124,17 +130,11 @@ impl KafkaSettings {
         config.set("queued.max.messages.kbytes", "16384");
         config.set("fetch.queue.backoff.ms", "5");
         config.set("fetch.error.backoff.ms", "100");
-        extend(&mut config, &self.client());
+        self.set_client(&mut config);
         config.set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false");
         config.set("auto.offset.reset", "error");
         config
-    }
-}
-
-fn extend(config: &mut ClientConfig, with: &ClientConfig) {
-    for (key, value) in with.config_map() {
-        config.set(key, value);
     }
 }
 
@@ -156,6 +156,21 @@ mod tests {
         let error = settings("acks").check().expect_err("acks is fixed");
         assert!(error.to_string().contains("acks"));
         assert_eq!(settings("socket.timeout.ms").check(), Ok(()));
+    }
+
+    #[test]
+    fn a_password_reaches_every_client_as_it_is() {
+        let settings = settings("sasl.password");
+        let options = GroupOptions {
+            group_id: "group".to_owned(),
+            topics: Vec::new(),
+            instance_id: None,
+            session_timeout_ms: 6_000,
+        };
+        let producer = settings.producer(ProducerMode::Gapless);
+        for config in [settings.client(), settings.reader(), settings.member(&options), producer] {
+            assert_eq!(config.get("sasl.password"), Some("1"));
+        }
     }
 
     #[test]
