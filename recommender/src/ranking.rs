@@ -241,7 +241,9 @@ fn return_chances(
     let total = last.map_or(0.0, total_of);
     let share_of_last = |id: &str| {
         let entry = last.and_then(|list| list.entries.iter().find(|entry| entry.product_id == id));
-        entry.map_or(0.0, |entry| f64::from(entry.score) / total)
+        // One time was this session's own.
+        let others = |count: u32| if count == 0 { 1.0 } else { 1.0 - 1.0 / f64::from(count) };
+        entry.map_or(0.0, |entry| others(entry.count) * f64::from(entry.score) / total)
     };
     let places = session.products.iter().enumerate().take(session.shape.length());
     places
