@@ -3,7 +3,7 @@
 mod events;
 mod sessions;
 
-pub use events::{heldout, prequential};
+pub use events::{heldout, prequential, prequential_tallies};
 pub use sessions::{live, next_in_session};
 
 use crate::baselines::{self, Baseline};

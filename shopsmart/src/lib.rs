@@ -5,6 +5,7 @@ pub mod client;
 pub mod demo;
 pub mod dev;
 pub mod embedded;
+pub mod prequential;
 pub mod rebuild;
 pub mod replay;
 pub mod simulator;

@@ -72,6 +72,9 @@ fn every_protocol_takes_the_format_that_it_needs() {
         assert!(output.status.success(), "{protocol}: {}", text(&output.stderr));
         assert!(text(&output.stdout).contains("shopsmart"), "{protocol}");
     }
+    let served = evaluate(&["prequential", "--through-pipeline", "--data", data]);
+    assert!(served.status.success(), "{}", text(&served.stderr));
+    assert!(text(&served.stdout).contains("shopsmart, served"), "{}", text(&served.stdout));
     let only = evaluate(&["heldout", "--data", data, "--algorithm", "ar", "--algorithm", "echo"]);
     let table = text(&only.stdout);
     assert!(table.contains("ar") && !table.contains("vstan"), "{table}");
@@ -91,6 +94,7 @@ fn what_cannot_be_evaluated_is_refused_with_the_reason() {
     refused(&["never", "--data", data], "possible values: static, live, prequential, heldout");
     sessions(folder.path());
     refused(&["heldout", "--data", data], "needs users and kinds of events");
+    refused(&["static", "--data", data, "--through-pipeline"], "goes with `prequential` only");
     refused(&["live", "--data", data, "--algorithm", "ar"], "leave it out");
     fs::write(folder.path().join("sessions.csv"), "session_id,pos,item_id\n").unwrap();
     refused(&["static", "--data", data], "no column \"split\"");

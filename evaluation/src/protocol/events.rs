@@ -76,6 +76,11 @@ fn session_start(history: &[Click]) -> usize {
 /// Predicts each event of the log in the order of time from its user's history, products seen included, and learns it
 /// afterwards; side by side with publishing only every night. Users' first events have no history and are not predicted.
 pub fn prequential(log: &EventLog, dataset: &str, settings: &Settings<'_>) -> Report {
+    Report::new("prequential", dataset, &prequential_tallies(log, settings))
+}
+
+/// What [`prequential`] counts, by user.
+pub fn prequential_tallies(log: &EventLog, settings: &Settings<'_>) -> Vec<(String, Vec<Tally>)> {
     let mut tallies = Vec::new();
     for (name, nightly) in [(OURS, false), ("shopsmart, nightly", true)] {
         let mut model = Model::new(&log.items);
@@ -108,7 +113,7 @@ pub fn prequential(log: &EventLog, dataset: &str, settings: &Settings<'_>) -> Re
         }
         tallies.push((name.to_owned(), counted));
     }
-    Report::new("prequential", dataset, &tallies)
+    tallies
 }
 
 #[cfg(test)]

@@ -9,6 +9,10 @@ use evaluation::data::{SessionLog, name_of};
 use evaluation::protocol::{self, OURS, Settings};
 use evaluation::{Dataset, Report};
 use indicatif::{ProgressBar, ProgressStyle};
+use service_runtime::config::LogConfig;
+use service_runtime::telemetry;
+
+use crate::prequential;
 
 /// What is learnt when, and what is predicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -36,16 +40,54 @@ pub(super) struct EvaluateArgs {
     /// Only these, given once each; for protocols with baselines (`static`, `heldout`) [default: all]
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(protocol::algorithm_names()))]
     algorithm: Vec<String>,
+    /// Ask and tell a pipeline that runs in this process over HTTP, too (for `prequential`)
+    #[arg(long)]
+    through_pipeline: bool,
     /// Clicks of a session before its first prediction [default: from the data: one less than usual sessions have at least]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     first_prefix: Option<u8>,
 }
 
 pub(super) async fn run(args: EvaluateArgs) -> Result<ExitCode> {
-    // Minutes of pure computation: not on a thread that others wait for.
-    let report = tokio::task::spawn_blocking(move || evaluate(&args)).await.context("evaluate")??;
+    let json = args.json.clone();
+    let report = if args.through_pipeline {
+        served(args).await?
+    } else {
+        // Minutes of pure computation: not on a thread that others wait for.
+        tokio::task::spawn_blocking(move || evaluate(&args)).await.context("evaluate")??
+    };
+    if let Some(file) = json {
+        let json = serde_json::to_string_pretty(&report).context("write the result as JSON")?;
+        std::fs::write(&file, json + "\n").with_context(|| format!("write {}", file.display()))?;
+    }
     println!("{report}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// What serving answers, beside what the algorithm says.
+async fn served(args: EvaluateArgs) -> Result<Report> {
+    anyhow::ensure!(
+        args.protocol == Protocol::Prequential,
+        "--through-pipeline goes with `prequential` only"
+    );
+    let Dataset::Events(log) = Dataset::open(&args.data)? else {
+        bail!("{}: this protocol needs users and kinds of events, so events.csv", args.data.display())
+    };
+    // The bar has the screen.
+    telemetry::init_tracing(&LogConfig { filter: "warn,lsm_tree=error".to_owned(), ..LogConfig::default() });
+    let bar = Bar::new();
+    let name = name_of(&args.data);
+    let served = prequential::through_pipeline(&log, |done, of| bar.show("served", done, of)).await?;
+    let in_process = tokio::task::spawn_blocking(move || {
+        let progress = |what: &str, done, of| bar.show(what, done, of);
+        let settings = Settings { algorithms: Vec::new(), first_prefix: None, progress: &progress };
+        let tallies = protocol::prequential_tallies(&log, &settings);
+        bar.finish();
+        tallies
+    });
+    let mut tallies = vec![("shopsmart, served".to_owned(), served)];
+    tallies.extend(in_process.await.context("evaluate")?);
+    Ok(Report::new("prequential", &name, &tallies))
 }
 
 fn evaluate(args: &EvaluateArgs) -> Result<Report> {
@@ -76,10 +118,6 @@ fn evaluate(args: &EvaluateArgs) -> Result<Report> {
     bar.finish();
     if report.algorithms.iter().all(|row| row.name != OURS) && report.targets == 0 {
         bail!("{}: nothing could be predicted", args.data.display());
-    }
-    if let Some(file) = &args.json {
-        let json = serde_json::to_string_pretty(&report).context("write the result as JSON")?;
-        std::fs::write(file, json + "\n").with_context(|| format!("write {}", file.display()))?;
     }
     Ok(report)
 }
