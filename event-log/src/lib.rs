@@ -6,9 +6,11 @@
 pub mod embedded;
 mod in_flight;
 pub mod kafka;
+mod metrics;
 mod port;
 pub mod scripted;
 
+pub use metrics::describe_metrics;
 pub use port::{
     Append, AppendError, EventLog, GroupMember, GroupOptions, LogError, NewRecord, Producer, ProducerMode,
     Rebalance, Record, RecordBatch, RecordStream, TopicInfo, TopicPartition, TopicSpec,

@@ -20,4 +20,5 @@ mod watch;
 
 pub use config::IngestConfig;
 pub use http::{IngestDeps, docs, openapi, router};
+pub use metrics::describe_metrics;
 pub use watch::watch_log;

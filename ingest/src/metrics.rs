@@ -1,4 +1,4 @@
-//! What this service counts. Each description says when to alert.
+//! What this service counts.
 
 use std::time::Duration;
 
@@ -7,18 +7,29 @@ use metrics::{gauge, histogram};
 
 use crate::admission::Code;
 
-/// Events and products by what became of them: `accepted`, `adjusted` (accepted with another time), `rejected` (with
-/// the code), `retry` (to be sent again). Alert on a rising share of `rejected` (a tracker was changed) and on any
-/// lasting `retry` (the log is slow or gone).
 const EVENTS: &str = "ingest_events_total";
-
-/// From handing a request's records to the log until the last was acknowledged. Alert when the 99th percentile nears
-/// `ingest.ack_timeout_ms`: callers are about to see 503.
 const APPEND_SECONDS: &str = "ingest_append_seconds";
-
-/// Bytes of records that await acknowledgement. Alert when it stays above half of `ingest.max_in_flight_bytes`: the log
-/// does not keep up.
 const IN_FLIGHT_BYTES: &str = "ingest_in_flight_bytes";
+
+/// Tells what this service's metrics mean.
+pub fn describe_metrics() {
+    describe_counter!(
+        EVENTS,
+        "Events and products by `outcome`: `accepted`, `adjusted` (accepted with another time), `rejected` (with the \
+         `code`), `retry` (to be sent again). Alert when `retry` lasts for 2 minutes (the log is slow or gone), or the \
+         share of `rejected` stays above 5 % for 15 minutes (a tracker was changed)"
+    );
+    describe_histogram!(
+        APPEND_SECONDS,
+        "From handing a request's records to the log until the last was acknowledged. Alert when the 99th percentile \
+         stays above half of `ingest.ack_timeout_ms` for 5 minutes: callers are about to see 503"
+    );
+    describe_gauge!(
+        IN_FLIGHT_BYTES,
+        "Bytes of records that await acknowledgement. Alert when it stays above half of `ingest.max_in_flight_bytes` for \
+         2 minutes: the log does not keep up"
+    );
+}
 
 /// Handles made once, so that counting allocates nothing. Clones count into the same series.
 #[derive(Clone)]
@@ -35,15 +46,8 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         // Handles made before the recorder would count into nothing for ever.
         service_runtime::telemetry::install_metrics();
-        describe_counter!(
-            EVENTS,
-            "Events and products by outcome; alert on lasting `retry` or rising `rejected`"
-        );
-        describe_histogram!(APPEND_SECONDS, "Wait for the log; alert when p99 nears ingest.ack_timeout_ms");
-        describe_gauge!(
-            IN_FLIGHT_BYTES,
-            "Bytes awaiting the log; alert above half of ingest.max_in_flight_bytes"
-        );
+        describe_metrics();
+        event_log::describe_metrics();
         let outcome = |outcome: &'static str| counter!(EVENTS, "outcome" => outcome, "code" => "");
         let rejected = |code: &Code| counter!(EVENTS, "outcome" => "rejected", "code" => code.name());
         Self {

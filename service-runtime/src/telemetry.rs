@@ -1,12 +1,16 @@
 //! Logs and metrics of the process. Both are global, so both are set up once and tolerate being asked again, as tests
 //! and the all-in-one program do.
 
-use std::sync::OnceLock;
+mod exposition;
+
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use metrics::{describe_counter, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
+pub use self::exposition::{Exposition, Family, Kind};
 use crate::config::{LogConfig, LogFormat};
 
 /// Bounds of every histogram whose name ends in `_seconds`. They begin below the fastest answer measured (0.1 ms) and
@@ -34,14 +38,49 @@ pub fn init_tracing(config: &LogConfig) {
 
 /// The process's metrics, for rendering. Cheap to clone.
 #[derive(Clone)]
-pub struct MetricsHandle(PrometheusHandle);
+pub struct MetricsHandle {
+    recorded: PrometheusHandle,
+    collectors: Vec<Collector>,
+}
+
+/// Adds figures that are read when somebody asks.
+type Collector = Arc<dyn Fn(&mut Exposition) + Send + Sync>;
 
 impl MetricsHandle {
+    /// A handle that renders what `collector` adds, too. For figures of things that come and go, like partitions: what
+    /// is gone is in no answer, while a recorded series would stay for ever.
+    #[must_use]
+    pub fn with(mut self, collector: impl Fn(&mut Exposition) + Send + Sync + 'static) -> Self {
+        self.collectors.push(Arc::new(collector));
+        self
+    }
+
     /// All metrics in the Prometheus text format.
     pub fn render(&self) -> String {
-        self.0.render()
+        let mut exposition = Exposition::after(self.recorded.render());
+        self.collectors.iter().for_each(|collect| collect(&mut exposition));
+        exposition.into_text()
     }
 }
+
+/// Tells what the metrics of HTTP servers mean.
+pub fn describe_metrics() {
+    describe_counter!(
+        HTTP_REQUESTS,
+        "HTTP requests by `service`, `route`, `method` and `status`. Alert when the share of `5xx` stays above 1 % for 5 \
+         minutes"
+    );
+    describe_histogram!(
+        HTTP_SECONDS,
+        "Time to the head of an HTTP answer by `service`, `route`, `method` and `status`. Alert when the 99th percentile \
+         of what shoppers wait for stays above 100 ms for 5 minutes"
+    );
+}
+
+/// HTTP requests by service, route, method and status.
+pub(crate) const HTTP_REQUESTS: &str = "http_requests_total";
+/// Their time.
+pub(crate) const HTTP_SECONDS: &str = "http_request_duration_seconds";
 
 impl std::fmt::Debug for MetricsHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -56,7 +95,8 @@ impl std::fmt::Debug for MetricsHandle {
 /// If another library has installed a recorder of its own: its metrics and ours would be split.
 pub fn install_metrics() -> MetricsHandle {
     static HANDLE: OnceLock<MetricsHandle> = OnceLock::new();
-    HANDLE.get_or_init(|| MetricsHandle(build())).clone()
+    let made = || MetricsHandle { recorded: build(), collectors: Vec::new() };
+    HANDLE.get_or_init(made).clone()
 }
 
 fn build() -> PrometheusHandle {
@@ -67,6 +107,7 @@ fn build() -> PrometheusHandle {
         .build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).expect("no other metrics recorder in this process");
+    describe_metrics();
     // A thread, not a task: it has to outlive the runtime that happened to come first.
     let upkeep = handle.clone();
     std::thread::Builder::new()

@@ -13,7 +13,7 @@ pub mod config;
 mod degraded;
 mod engine;
 mod http;
-pub mod metrics;
+mod metrics;
 mod openapi;
 mod reader;
 pub mod request;
@@ -22,5 +22,6 @@ mod snapshots;
 
 pub use config::ServingConfig;
 pub use degraded::Degraded;
+pub use metrics::describe_metrics;
 pub use openapi::{docs, openapi};
 pub use service::{Serving, ServingDeps};

@@ -7,6 +7,7 @@ use catalog::Catalog;
 use schemas::names::Topics;
 use service_runtime::http::{serve, with_fallbacks};
 use service_runtime::keys::Keys;
+use service_runtime::telemetry::Exposition;
 use service_runtime::{Health, Lifecycle, SystemClock, telemetry};
 use serving::{Serving, ServingDeps};
 use settings::Settings;
@@ -40,9 +41,12 @@ async fn main() -> anyhow::Result<()> {
         config,
     });
 
+    let figures = serving.clone();
+    let collect = move |exposition: &mut Exposition| figures.collect(exposition);
     let health = Health::new();
     let ready = health.component("catalog");
-    let router = serving.router().merge(serving::docs(serving::openapi())).merge(health.routes(metrics));
+    let router =
+        serving.router().merge(serving::docs(serving::openapi())).merge(health.routes(metrics.with(collect)));
     let router = with_fallbacks(router, "serving");
     let mut lifecycle = Lifecycle::new(health);
     let brief = Duration::from_secs(2);

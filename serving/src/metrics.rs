@@ -2,42 +2,73 @@
 //! tell how the answers came about.
 
 use crate::degraded::Degraded;
-use metrics::{counter, histogram};
+use metrics::{counter, describe_counter, describe_histogram, histogram};
+use service_runtime::telemetry::{Family, Kind};
 use std::time::Duration;
 
-/// Answers by `route` and `strategy` (the tier that carried them; `none` for routes without tiers).
-/// Alert when the share of `personalized` among `/recommendations` halves within an hour: histories or neighbour lists are
-/// no longer published.
-pub const ANSWERS: &str = "serving_answers_total";
+const ANSWERS: &str = "serving_answers_total";
+const ANSWER_SECONDS: &str = "serving_answer_seconds";
+const DEGRADED: &str = "serving_degraded_total";
+const STORE_READS: &str = "serving_store_reads_total";
+const STORE_READ_SECONDS: &str = "serving_store_read_seconds";
+const CACHE: &str = "serving_cache_total";
+const UNREADABLE: &str = "serving_unreadable_values_total";
+const POSITION_WAITS: &str = "serving_position_waits_total";
 
-/// Time to make an answer by `route` and `strategy`, without the HTTP around it.
-/// Alert when the 99th percentile stays above 50 ms for 5 minutes: a store is slow, or there are too few copies.
-pub const ANSWER_SECONDS: &str = "serving_answer_seconds";
+/// Read when it is asked for, so that it grows while nothing new comes.
+pub(crate) const DATA_AGE: Family = Family {
+    name: "serving_data_age_seconds",
+    kind: Kind::Gauge,
+    help: "How far what is served is behind the log: the age of the processor's oldest marker and the wait of its oldest \
+           event. It grows on when the processor is gone. Alert when above 60 for 2 minutes",
+};
 
-/// Answers that could not be made the usual way, by `reason` (see [`Degraded`]).
-/// Alert when it grows for a minute: `serving_store_unavailable` and `stores_unavailable` mean a store is down,
-/// `serving_store_incomplete` that it lost data and is being filled again.
-pub const DEGRADED: &str = "serving_degraded_total";
-
-/// Reads by `store` and `outcome` (`ok`, `error`, `timeout`, `open`: not tried because the breaker is open).
-/// Alert when anything but `ok` is above 1 % for 5 minutes.
-pub const STORE_READS: &str = "serving_store_reads_total";
-
-/// Time of the reads that were tried, by `store`.
-/// Alert when the 99th percentile of the serving store comes near `serving.store_timeout_ms`.
-pub const STORE_READ_SECONDS: &str = "serving_store_read_seconds";
-
-/// Look-ups of cached lists by `cache` and `outcome` (`fresh`, `stale`: used while a newer one is on its way, `miss`).
-/// Alert when `miss` is above a tenth for an hour: `serving.category_cache` is too small.
-pub const CACHE: &str = "serving_cache_total";
-
-/// Values of a store that could not be decoded and were passed over.
-/// Alert when above 0: the processor writes a format that this version does not know.
-pub const UNREADABLE: &str = "serving_unreadable_values_total";
-
-/// Requests with `min_position`, by `reached` (`true`, `false`).
-/// Alert when `false` is above a tenth for 10 minutes: the processor is behind what shoppers do.
-pub const POSITION_WAITS: &str = "serving_position_waits_total";
+/// Tells what this service's metrics mean.
+pub fn describe_metrics() {
+    describe_counter!(
+        ANSWERS,
+        "Answers by `route` and `strategy` (the tier that carried them; `none` for routes without tiers). Alert when the \
+         share of `personalized` among `recommendations` halves within an hour: histories or neighbour lists are no \
+         longer published"
+    );
+    describe_histogram!(
+        ANSWER_SECONDS,
+        "Time to make an answer by `route` and `strategy`, without the HTTP around it. Alert when the 99th percentile \
+         stays above 50 ms for 5 minutes: a store is slow, or there are too few copies"
+    );
+    describe_counter!(
+        DEGRADED,
+        "Answers that could not be made the usual way, by `reason`. Alert when it grows for 2 minutes: \
+         `serving_store_unavailable` and `stores_unavailable` mean a store is down, `serving_store_incomplete` that it \
+         lost data and is being filled again"
+    );
+    describe_counter!(
+        STORE_READS,
+        "Reads by `store` and `outcome` (`ok`, `error`, `timeout`, `open`: not tried because the breaker is open). Alert \
+         when anything but `ok` stays above 1 % for 5 minutes"
+    );
+    describe_histogram!(
+        STORE_READ_SECONDS,
+        "Time of the reads that were tried, by `store`. Alert when the 99th percentile of the serving store comes near \
+         `serving.store_timeout_ms`"
+    );
+    describe_counter!(
+        CACHE,
+        "Look-ups of cached lists by `cache` and `outcome` (`fresh`, `stale`: used while a newer one is on its way, \
+         `miss`). Alert when `miss` is above a tenth for an hour: `serving.category_cache` is too small"
+    );
+    describe_counter!(
+        UNREADABLE,
+        "Values of a store that could not be decoded and were passed over. Alert when above 0: the processor writes a \
+         format that this version does not know"
+    );
+    describe_counter!(
+        POSITION_WAITS,
+        "Requests with `min_position` by `reached` (`true`, `false`). Alert when `false` is above a tenth for 10 \
+         minutes: the processor is behind what shoppers do"
+    );
+    DATA_AGE.describe();
+}
 
 pub(crate) fn answered(
     route: &'static str,

@@ -1,6 +1,7 @@
 use crate::config::ServingConfig;
 use crate::engine::Engine;
 use crate::http::{App, routes};
+use crate::metrics;
 use crate::reader::Reader;
 use crate::snapshots::Snapshots;
 use axum::Router;
@@ -10,6 +11,7 @@ use catalog::Catalog;
 use service_runtime::SharedClock;
 use service_runtime::http::instrument;
 use service_runtime::keys::Keys;
+use service_runtime::telemetry::{Exposition, install_metrics};
 use std::sync::Arc;
 use std::time::Duration;
 use stores::{ServingStore, StateStore};
@@ -43,6 +45,9 @@ pub struct Serving {
 impl Serving {
     /// Puts the parts together; nothing is read yet.
     pub fn new(deps: ServingDeps) -> Self {
+        install_metrics();
+        metrics::describe_metrics();
+        stores::describe_metrics();
         let ServingDeps { config, store, fallback, catalog, clock, keys, generation } = deps;
         let reader = Arc::new(Reader::new(&config, generation, store, fallback));
         let snapshots = Snapshots::new(&config, Arc::clone(&reader));
@@ -55,6 +60,14 @@ impl Serving {
         let timeout = self.app.engine.config.http.request_timeout();
         let router = routes().split_for_parts().0.with_state(self.app.clone());
         instrument(router.layer(cors(&self.app.engine.config.cors_origins)), "serving", timeout)
+    }
+
+    /// Adds what is read at the moment of asking to an answer of `/metrics`.
+    pub fn collect(&self, exposition: &mut Exposition) {
+        let Engine { snapshots, clock, .. } = &*self.app.engine;
+        if let Some(age) = snapshots.data_age(clock.now_ms()) {
+            exposition.add(&metrics::DATA_AGE, [([], age.as_secs_f64())]);
+        }
     }
 
     /// Reads the snapshots once, so that the first requests do not have to.

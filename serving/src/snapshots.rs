@@ -86,6 +86,12 @@ impl Snapshots {
         }
     }
 
+    /// How far the newest markers are behind `now_ms`; `None` before the first ones.
+    pub(crate) fn data_age(&self, now_ms: i64) -> Option<Duration> {
+        let reflected_ms = self.markers.peek()?.value.all_reflected_ms()?;
+        Some(Duration::from_millis(now_ms.saturating_sub(reflected_ms).max(0) as u64))
+    }
+
     /// The partitions' repeat tables, merged.
     pub(crate) async fn repeats(&self) -> Arc<Read<RepeatTable>> {
         match self.repeats.within(self.max_age, self.load_repeats()).await {

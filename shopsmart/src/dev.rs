@@ -14,7 +14,7 @@ use service_runtime::keys::Keys;
 use service_runtime::lifecycle::LifecycleError;
 use service_runtime::{Health, Lifecycle, telemetry};
 use serving::{Serving, ServingConfig, ServingDeps};
-use stream_processor::{Parts, Processor, ProcessorConfig, admin};
+use stream_processor::{Admin, Parts, Processor, ProcessorConfig};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -73,17 +73,25 @@ pub async fn start(options: DevOptions, stop: CancellationToken) -> Result<Dev> 
         fallback_interval_ms: 4_000,
         ..ProcessorConfig::default()
     };
+    let admin = Admin::new(keys.clone(), &config);
     let processor = Processor::prepare(parts.clone(), config).await?;
+    admin.started(processor.clone());
     let serving = serving(&parts, &keys);
     let http = HttpConfig { listen: addr, ..HttpConfig::default() };
     let producer_dead = CancellationToken::new();
     let ingest = ingest(&parts, keys, producer_dead.clone())?;
     let health = Health::new();
+    let progress = health.component("progress");
+    let (processor_figures, serving_figures) = (admin.clone(), serving.clone());
+    let metrics = metrics.with(move |exposition| {
+        processor_figures.collect(exposition);
+        serving_figures.collect(exposition);
+    });
     let mut description = ingest::openapi();
     description.merge(serving::openapi());
     let router = ingest
         .merge(serving.router())
-        .merge(admin::router(Arc::new(processor.clone().into())))
+        .merge(admin.router())
         .merge(ingest::docs(description))
         .merge(health.routes(metrics));
     let router = with_fallbacks(router, "shopsmart");
@@ -97,6 +105,10 @@ pub async fn start(options: DevOptions, stop: CancellationToken) -> Result<Dev> 
     };
     lifecycle.spawn("catalog", BRIEF, |token| async move {
         follow(token).await;
+        Ok(())
+    });
+    lifecycle.spawn("admin", BRIEF, |token| async move {
+        admin.run(progress, token).await;
         Ok(())
     });
     lifecycle.spawn("processor", DRAIN, |token| async move { Ok(processor.run(token).await?) });

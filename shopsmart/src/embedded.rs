@@ -9,9 +9,9 @@ use event_log::EventLog;
 use event_log::embedded::{EmbeddedLog, open_database};
 use schemas::names::Topics;
 use service_runtime::{SharedClock, SystemClock};
-use stores::StateStore;
 use stores::embedded::EmbeddedStateStore;
 use stores::memory::MemoryServingStore;
+use stores::{Measured, StateStore};
 use stream_processor::Parts;
 
 /// The generation that embedded parts build.
@@ -27,12 +27,12 @@ pub async fn open(data: &Path) -> Result<Parts> {
     let append_clock = Arc::clone(&clock);
     let log: Arc<dyn EventLog> =
         Arc::new(EmbeddedLog::open(database.clone(), Arc::new(move || append_clock.now_ms()))?);
-    let state: Arc<dyn StateStore> = Arc::new(EmbeddedStateStore::open(database)?);
+    let state: Arc<dyn StateStore> = Arc::new(Measured::new(EmbeddedStateStore::open(database)?));
     state.migrate().await.context("cannot prepare the state store")?;
     Ok(Parts {
         log,
         state,
-        serving: Arc::new(MemoryServingStore::new()),
+        serving: Arc::new(Measured::new(MemoryServingStore::new())),
         catalog: Arc::new(Catalog::new()),
         clock,
         topics: Topics::new("", GENERATION),

@@ -7,10 +7,12 @@
 pub mod cql;
 pub mod embedded;
 pub mod faulty;
+mod measured;
 pub mod memory;
 mod packed;
 mod port;
 pub mod redis;
 mod tls;
 
+pub use measured::{Measured, describe_metrics};
 pub use port::{Row, RowStream, ServingStore, StateStore, StoreError, Table};

@@ -1,142 +1,123 @@
-//! The processor's HTTP endpoints for operators.
+//! The processor's HTTP endpoints for operators, and the operations page.
 
-use crate::dead_letter::DeadLetter;
-use crate::outcome::OutcomeCounts;
-use crate::status::PartitionReport;
+mod dead_letters;
+mod figures;
+mod lag;
+mod live;
+mod page;
+mod products;
+
+pub use self::lag::{LagReport, Outcomes};
+
+use crate::config::ProcessorConfig;
+use crate::metrics;
+use crate::redrive::Redriver;
 use crate::topology::Processor;
-use axum::extract::{Query, State};
+use crate::watchdog;
+use axum::Router;
+use axum::extract::FromRef;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
-use service_runtime::Problem;
+use axum::routing::{get, post};
+use live::Live;
+use service_runtime::config::HttpConfig;
+use service_runtime::http::instrument;
+use service_runtime::keys::Keys;
+use service_runtime::telemetry::{Exposition, install_metrics};
+use service_runtime::{Component, Problem};
 use std::sync::{Arc, OnceLock};
-use stores::Table;
+use tokio_util::sync::CancellationToken;
 
-/// Answer of `GET /admin/lag`.
-#[derive(Debug, Serialize)]
-pub struct LagReport {
-    /// Records that wait, over all partitions of this process.
-    pub lag_records: u64,
-    /// The longest wait of any partition, in ms.
-    pub lag_ms: u64,
-    /// What became of the events, as counted by this process's partitions of the product stage.
-    pub outcomes: Outcomes,
-    /// Each partition that this process owns.
-    pub partitions: Vec<PartitionReport>,
+/// The endpoints and what they show. Clones share everything.
+#[derive(Clone)]
+pub struct Admin(Arc<Shared>);
+
+struct Shared {
+    /// The endpoints answer 503 until it is there.
+    processor: OnceLock<Processor>,
+    keys: Keys,
+    serving_url: String,
+    live: Live,
+    redriver: Redriver,
 }
 
-/// Counts of outcomes by name.
-#[derive(Debug, Serialize, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Outcomes {
-    /// Applied events.
-    pub applied: u64,
-    /// Events whose id was seen before.
-    pub duplicate: u64,
-    /// Events more than 30 days behind their partition.
-    pub too_late: u64,
-    /// Records that could not be applied.
-    pub dead_lettered: u64,
-    /// Users forgotten on request.
-    pub forgotten: u64,
-}
-
-impl From<OutcomeCounts> for Outcomes {
-    fn from(counts: OutcomeCounts) -> Self {
-        use schemas::proto::Outcome::{Applied, DeadLettered, Duplicate, Forgotten, TooLate};
-        Self {
-            applied: counts.get(Applied),
-            duplicate: counts.get(Duplicate),
-            too_late: counts.get(TooLate),
-            dead_lettered: counts.get(DeadLettered),
-            forgotten: counts.get(Forgotten),
-        }
+impl FromRef<Admin> for Keys {
+    fn from_ref(admin: &Admin) -> Self {
+        admin.0.keys.clone()
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DeadLettersQuery {
-    #[serde(default = "default_limit")]
-    limit: usize,
-}
+impl Admin {
+    /// Endpoints without a processor yet; `keys` say who may call them.
+    pub fn new(keys: Keys, config: &ProcessorConfig) -> Self {
+        // Descriptions given before the recorder is there would be lost.
+        install_metrics();
+        metrics::describe_metrics();
+        metrics::begin();
+        event_log::describe_metrics();
+        stores::describe_metrics();
+        Self(Arc::new(Shared {
+            processor: OnceLock::new(),
+            keys,
+            serving_url: config.serving_url.clone(),
+            live: Live::default(),
+            redriver: Redriver::default(),
+        }))
+    }
 
-fn default_limit() -> usize {
-    100
-}
+    /// The processor is there. Only the first one counts.
+    pub fn started(&self, processor: Processor) {
+        drop(self.0.processor.set(processor));
+    }
 
-/// The processor, once it is there: the endpoints answer 503 until then.
-pub type Pending = Arc<OnceLock<Processor>>;
+    /// Everything below `/admin` and `/ops`.
+    pub fn router(&self) -> Router {
+        let router = Router::new()
+            .route("/admin/lag", get(lag::lag))
+            .route("/admin/live", get(live::live))
+            .route("/admin/products/{id}", get(products::product))
+            .route("/admin/dead-letters", get(dead_letters::list))
+            .route("/admin/dead-letters/{partition}/{offset}", get(dead_letters::show))
+            .route("/admin/dead-letters/redrive", post(dead_letters::redrive))
+            .merge(page::router())
+            .with_state(self.clone());
+        instrument(router, "stream-processor", HttpConfig::default().request_timeout())
+    }
 
-/// `GET /admin/lag` and `GET /admin/dead-letters`.
-pub fn router(processor: Pending) -> Router {
-    Router::new()
-        .route("/admin/lag", get(lag))
-        .route("/admin/dead-letters", get(dead_letters))
-        .with_state(processor)
-}
+    /// Adds the figures of the partitions to an answer of `/metrics`.
+    pub fn collect(&self, exposition: &mut Exposition) {
+        let Some(processor) = self.0.processor.get() else { return };
+        metrics::collect(processor.registry(), processor.context().parts.clock.now_ms(), exposition);
+        metrics::collect_catch_up(&self.0.live.catch_up(), exposition);
+    }
 
-fn starting() -> Response {
-    let detail = "the processor waits for its log and stores; see /health/ready";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).into_response()
-}
+    /// Keeps the live figures up to date and watches over the progress of the partitions, until `stop`. The streams of
+    /// those who look on end then.
+    pub async fn run(self, progress: Component, stop: CancellationToken) {
+        progress.ready();
+        let work = async {
+            // Set once, within seconds of the start: not worth a signal of its own.
+            let processor = loop {
+                match self.0.processor.get() {
+                    Some(processor) => break processor,
+                    None => tokio::time::sleep(live::EVERY).await,
+                }
+            };
+            tokio::join!(self.0.live.keep(processor), watchdog::run(processor, &progress))
+        };
+        stop.run_until_cancelled(work).await;
+        self.0.live.close();
+    }
 
-async fn lag(State(processor): State<Pending>) -> Response {
-    let Some(processor) = processor.get() else { return starting() };
-    let partitions = processor.registry().report();
-    Json(LagReport {
-        lag_records: partitions.iter().map(|partition| partition.lag_records).sum(),
-        lag_ms: partitions.iter().map(|partition| partition.lag_ms).max().unwrap_or(0),
-        outcomes: processor.registry().outcomes().into(),
-        partitions,
-    })
-    .into_response()
-}
-
-async fn dead_letters(State(processor): State<Pending>, Query(query): Query<DeadLettersQuery>) -> Response {
-    let Some(processor) = processor.get() else { return starting() };
-    match read_dead_letters(processor, query.limit.min(1_000)).await {
-        Ok(letters) => Json(letters).into_response(),
-        Err(error) => {
-            let status = StatusCode::SERVICE_UNAVAILABLE;
-            Problem::new(status, "state_store_unavailable", error.to_string()).into_response()
-        }
+    fn processor(&self) -> Result<&Processor, Problem> {
+        let detail = "the processor waits for its log and stores; see /health/ready";
+        self.0
+            .processor
+            .get()
+            .ok_or_else(|| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail))
     }
 }
 
-/// A dead letter as JSON; what is not UTF-8 shows as replacement characters.
-#[derive(Debug, Serialize)]
-struct DeadLetterView {
-    partition: u32,
-    offset: u64,
-    reason: String,
-    append_time_ms: i64,
-    key: String,
-    value: String,
-}
-
-async fn read_dead_letters(
-    processor: &Processor,
-    limit: usize,
-) -> Result<Vec<DeadLetterView>, stores::StoreError> {
-    let context = processor.context();
-    let mut rows = context.parts.state.scan(Table::DeadLetters, context.config.generation).await?;
-    let mut letters = Vec::new();
-    while let Some(row) = rows.recv().await {
-        let Ok(letter) = DeadLetter::decode(&row?.state) else { continue };
-        letters.push(DeadLetterView {
-            partition: letter.partition,
-            offset: letter.offset,
-            reason: letter.reason,
-            append_time_ms: letter.append_time_ms,
-            key: String::from_utf8_lossy(&letter.key).into_owned(),
-            value: String::from_utf8_lossy(&letter.value).into_owned(),
-        });
-        if letters.len() == limit {
-            break;
-        }
-    }
-    letters.sort_by_key(|letter| (letter.partition, letter.offset));
-    Ok(letters)
+/// The state store did not answer.
+fn store_problem(error: &stores::StoreError) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "state_store_unavailable", error.to_string())
 }

@@ -2,15 +2,26 @@
 
 use serde::{Deserialize, Serialize};
 use service_runtime::config::ConfigError;
+use service_runtime::keys::KeyConfig;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 /// Section `[processor]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProcessorConfig {
-    /// Address and port of health, metrics and the admin endpoints. These have no keys yet: keep them on loopback or a
-    /// private network.
+    /// Address and port of health, metrics, the admin endpoints and the operations page.
     pub listen: SocketAddr,
+    /// API keys by hash, for the admin endpoints: `read` looks, `admin` also redrives dead letters. None here and none in
+    /// `keys_file`: open to everyone who reaches it.
+    pub keys: Vec<KeyConfig>,
+    /// A TOML file with further `[[keys]]`, read again when it changes and on SIGHUP.
+    pub keys_file: Option<PathBuf>,
+    /// Listen beyond loopback though no keys are configured.
+    pub insecure: bool,
+    /// Where the operations page finds serving, as a browser reaches it (`https://shop.example/api`). Empty = on the port
+    /// of the page itself. Elsewhere, `serving.cors_origins` has to name the page's origin.
+    pub serving_url: String,
     /// Generation of the derived state that this processor builds, 1 to 8191. All copies and serving use the same one.
     pub generation: u16,
     /// Partitions of `events`, used when the topic is created. Fixed for the life of a generation.
@@ -40,6 +51,8 @@ pub struct ProcessorConfig {
     pub marker_interval_ms: u64,
     /// How often published lists are copied to the state store, for serving without Redis, in ms.
     pub fallback_interval_ms: u64,
+    /// After how many ms without progress, while records wait, a partition counts as stalled and readiness turns red.
+    pub stall_after_ms: u64,
     /// Budget of a graceful stop, in ms.
     pub drain_ms: u64,
 }
@@ -48,6 +61,10 @@ impl Default for ProcessorConfig {
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 8082).into(),
+            keys: Vec::new(),
+            keys_file: None,
+            insecure: false,
+            serving_url: String::new(),
             generation: 1,
             events_partitions: 8,
             activity_partitions: 8,
@@ -62,6 +79,7 @@ impl Default for ProcessorConfig {
             trending_interval_ms: 500,
             marker_interval_ms: 500,
             fallback_interval_ms: 15_000,
+            stall_after_ms: 30_000,
             drain_ms: 20_000,
         }
     }
@@ -95,6 +113,9 @@ impl ProcessorConfig {
             self.session_timeout_ms,
             "1000 to 300000",
         )?;
+        let url = &self.serving_url;
+        let is_url = url.is_empty() || url.starts_with("http://") || url.starts_with("https://");
+        ConfigError::require(is_url, section, "serving_url", url, "empty, or an address like https://host")?;
         ConfigError::require(!self.group_id.is_empty(), section, "group_id", &self.group_id, "a name")?;
         positive("flush_interval_ms", self.flush_interval_ms)?;
         positive("flush_rows", self.flush_rows as u64)?;
@@ -104,6 +125,7 @@ impl ProcessorConfig {
         positive("trending_interval_ms", self.trending_interval_ms)?;
         positive("marker_interval_ms", self.marker_interval_ms)?;
         positive("fallback_interval_ms", self.fallback_interval_ms)?;
+        positive("stall_after_ms", self.stall_after_ms)?;
         positive("drain_ms", self.drain_ms)
     }
 }

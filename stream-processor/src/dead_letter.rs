@@ -7,7 +7,7 @@ use event_log::Record;
 use schemas::codec::{put_signed, put_str, put_varint};
 use schemas::published::{header, open};
 use schemas::{DecodeError, Version};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use stores::Row;
 
 /// A record that could not be applied.
@@ -27,7 +27,70 @@ pub struct DeadLetter {
     pub value: Vec<u8>,
 }
 
+/// Where a dead letter's record stands in `events`: its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// The partition.
+    pub partition: u32,
+    /// The offset.
+    pub offset: u64,
+}
+
+/// What the key of a mark ends in.
+const MARK: &str = ":redriven";
+
+impl Place {
+    /// The key of the letter's row.
+    pub(crate) fn letter_key(self) -> String {
+        format!("events:{}:{:013}", self.partition, self.offset)
+    }
+
+    /// The key of the row that says that the letter was redriven. It is not the letter's own row: that one is written
+    /// again when its record is read again after a crash, and would lose the mark.
+    pub(crate) fn mark_key(self) -> String {
+        self.letter_key() + MARK
+    }
+
+    /// Whether a key of the table is that of a mark.
+    pub(crate) fn is_mark(key: &str) -> bool {
+        key.ends_with(MARK)
+    }
+}
+
+/// Where a dead letter's record was appended again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Redriven {
+    pub(crate) partition: u32,
+    pub(crate) offset: u64,
+}
+
+impl Redriven {
+    /// As a row that marks the letter at `place`.
+    pub(crate) fn to_row(self, place: Place, generation: u16) -> Row {
+        let version = Version::of(generation, place.offset);
+        let mut out = header(version, 16);
+        put_varint(&mut out, u64::from(self.partition));
+        put_varint(&mut out, self.offset);
+        Row { key: place.mark_key(), version, state: Bytes::from(out) }
+    }
+
+    /// From the state of such a row.
+    pub(crate) fn decode(state: &[u8]) -> Result<Self, DecodeError> {
+        let (_, mut reader) = open(state)?;
+        let partition = u32::try_from(reader.varint()?).map_err(|_| DecodeError::Malformed("partition"))?;
+        let offset = reader.varint()?;
+        reader.finish()?;
+        Ok(Self { partition, offset })
+    }
+}
+
 impl DeadLetter {
+    /// Its name.
+    pub fn place(&self) -> Place {
+        Place { partition: self.partition, offset: self.offset }
+    }
+
     /// From a record of partition `partition` of `events`.
     pub(crate) fn new(partition: u32, record: &Record, reason: DeadReason) -> Self {
         Self {
@@ -52,11 +115,7 @@ impl DeadLetter {
         out.extend_from_slice(&self.key);
         put_varint(&mut out, self.value.len() as u64);
         out.extend_from_slice(&self.value);
-        Row {
-            key: format!("events:{}:{:013}", self.partition, self.offset),
-            version,
-            state: Bytes::from(out),
-        }
+        Row { key: self.place().letter_key(), version, state: Bytes::from(out) }
     }
 
     /// From the state of such a row.
@@ -94,5 +153,14 @@ mod tests {
         let row = letter.to_row(1);
         assert_eq!(row.key, "events:3:0000000000012");
         assert_eq!(DeadLetter::decode(&row.state).unwrap(), letter);
+    }
+
+    #[test]
+    fn a_mark_stands_beside_its_letter() {
+        let (place, redriven) = (Place { partition: 3, offset: 12 }, Redriven { partition: 3, offset: 99 });
+        let row = redriven.to_row(place, 1);
+        assert_eq!(row.key, "events:3:0000000000012:redriven");
+        assert!(Place::is_mark(&row.key) && !Place::is_mark(&place.letter_key()));
+        assert_eq!(Redriven::decode(&row.state).unwrap(), redriven);
     }
 }

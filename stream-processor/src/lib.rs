@@ -4,18 +4,20 @@
 //! [`partition`] task does the I/O around a fold; [`publish`] makes what serving reads; [`markers`] watch lag and fill a
 //! serving store that lost its data.
 
-pub mod admin;
+mod admin;
 mod cache;
 pub mod config;
 mod context;
 mod dead_letter;
 mod layout;
 mod markers;
+mod metrics;
 mod outcome;
 mod partition;
 mod product;
 mod progress;
 mod publish;
+mod redrive;
 mod refill;
 mod shopper;
 mod stage;
@@ -23,13 +25,16 @@ pub mod start;
 pub mod state;
 mod status;
 pub mod topology;
+mod watchdog;
 
+pub use admin::{Admin, LagReport, Outcomes};
 pub use config::ProcessorConfig;
 pub use context::Parts;
-pub use dead_letter::DeadLetter;
+pub use dead_letter::{DeadLetter, Place};
 pub use layout::topic_specs;
+pub use metrics::describe_metrics;
 pub use outcome::{DeadReason, OutcomeCounts};
 pub use progress::StageName;
 pub use refill::rebuild;
-pub use status::{PartitionReport, PartitionStatus, Registry};
+pub use status::{Hottest, PartitionReport, PartitionStatus, Registry};
 pub use topology::{Processor, ProcessorError};

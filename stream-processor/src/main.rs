@@ -7,11 +7,12 @@ use schemas::names::Topics;
 use serde::{Deserialize, Serialize};
 use service_runtime::config::{self, CqlConfig, HttpConfig, KafkaConfig, LogConfig, RedisConfig};
 use service_runtime::http::{serve, with_fallbacks};
+use service_runtime::keys::Keys;
 use service_runtime::{Health, Lifecycle, SystemClock, telemetry};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use stream_processor::{Parts, ProcessorConfig, admin, start};
+use stream_processor::{Admin, Parts, ProcessorConfig, start};
 use tokio::net::TcpListener;
 
 #[global_allocator]
@@ -48,6 +49,8 @@ async fn main() -> anyhow::Result<()> {
     config.validate("processor")?;
     telemetry::init_tracing(&log);
     let metrics = telemetry::install_metrics();
+    let keys = Keys::load(config.keys.clone(), config.keys_file.clone(), "processor")?;
+    keys.check_listen(config.listen, config.insecure)?;
     let http = HttpConfig { listen: config.listen, ..HttpConfig::default() };
     let listener = TcpListener::bind(http.listen).await.context("cannot listen: see processor.listen")?;
 
@@ -60,9 +63,11 @@ async fn main() -> anyhow::Result<()> {
         clock: SystemClock::shared(),
         topics,
     };
-    let (health, pending) = (Health::new(), admin::Pending::default());
-    let ready = health.component("processor");
-    let router = admin::router(Arc::clone(&pending)).merge(health.routes(metrics));
+    let (health, admin) = (Health::new(), Admin::new(keys.clone(), &config));
+    let (ready, progress) = (health.component("processor"), health.component("progress"));
+    let figures = admin.clone();
+    let metrics = metrics.with(move |exposition| figures.collect(exposition));
+    let router = admin.router().merge(health.routes(metrics));
     let router = with_fallbacks(router, "stream-processor");
     let mut lifecycle = Lifecycle::new(health);
     let (budget, drain) =
@@ -70,6 +75,12 @@ async fn main() -> anyhow::Result<()> {
     let (log, products, catalog) =
         (Arc::clone(&parts.log), parts.topics.products.clone(), Arc::clone(&parts.catalog));
     lifecycle.spawn("http", budget, |stop| async move { Ok(serve(listener, router, &http, stop).await?) });
+    let started = admin.clone();
+    lifecycle.spawn("keys", budget, |stop| async move { Ok(keys.watch(stop).await?) });
+    lifecycle.spawn("admin", budget, |stop| async move {
+        admin.run(progress, stop).await;
+        Ok(())
+    });
     lifecycle.spawn("catalog", budget, |stop| async move {
         catalog::follow(log, products, catalog, stop).await;
         Ok(())
@@ -79,7 +90,7 @@ async fn main() -> anyhow::Result<()> {
         else {
             return Ok(());
         };
-        drop(pending.set(processor.clone()));
+        started.started(processor.clone());
         ready.ready();
         Ok(processor.run(stop).await?)
     });

@@ -44,12 +44,29 @@ async fn measure_lag(context: &Context, owned: &[Owned]) {
         };
         let place = TopicPartition { topic: topic.as_str().into(), partition: *partition };
         match context.parts.log.bounds(&place).await {
-            Ok(bounds) => status.saw_end(bounds.end, context.parts.clock.now_ms()),
+            Ok(bounds) => {
+                if status.is_new() {
+                    look_at_backlog(context, &place, status, bounds.end).await;
+                }
+                status.saw_end(bounds.end, context.parts.clock.now_ms());
+            }
             Err(error) => {
                 tracing::debug!(%error, "lag could not be measured");
                 return;
             }
         }
+    }
+}
+
+/// What waits first when a partition is taken over may have waited for long: looking at ends alone would not tell.
+async fn look_at_backlog(context: &Context, place: &TopicPartition, status: &PartitionStatus, end: u64) {
+    let visible = status.visible.load(Ordering::Relaxed);
+    if visible >= end {
+        return;
+    }
+    match context.parts.log.read(place, visible, 1).await {
+        Ok(records) => records.iter().for_each(|record| status.backlog_since(record.append_time_ms)),
+        Err(error) => tracing::debug!(%error, "the age of the backlog could not be looked at"),
     }
 }
 
@@ -140,7 +157,7 @@ impl Watch {
             let marker = Marker {
                 version,
                 lag_records: status.lag_records(),
-                lag_ms: status.lag_ms.load(Ordering::Relaxed),
+                lag_ms: status.lag_ms(context.parts.clock.now_ms()),
                 stream_time_ms: status.stream_time_ms.load(Ordering::Relaxed),
                 published_at_ms: context.parts.clock.now_ms(),
                 complete,

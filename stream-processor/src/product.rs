@@ -181,6 +181,14 @@ impl Stage for Product {
         missing
     }
 
+    fn received_ms(record: &ProductRecord) -> i64 {
+        record.received_ms()
+    }
+
+    fn subjects(batch: &[ProductRecord]) -> impl Iterator<Item = &str> {
+        batch.iter().flat_map(ProductRecord::event_products)
+    }
+
     fn admit(&mut self, key: &str, row: Option<Row>) -> Result<(), Unreadable> {
         let row = match row {
             None => ProductRow::default(),

@@ -40,6 +40,8 @@ pub(crate) struct ShopperOutput {
     pub(crate) activity: Vec<Packed>,
     /// Users whose history changed.
     pub(crate) users: Vec<String>,
+    /// Why records could not be applied, one for each.
+    pub(crate) dead: Vec<String>,
 }
 
 impl Shopper {
@@ -182,6 +184,14 @@ impl Stage for Shopper {
         missing
     }
 
+    fn received_ms(record: &ShopperRecord) -> i64 {
+        record.received_ms()
+    }
+
+    fn subjects(batch: &[ShopperRecord]) -> impl Iterator<Item = &str> {
+        batch.iter().filter_map(ShopperRecord::user)
+    }
+
     fn admit(&mut self, key: &str, row: Option<Row>) -> Result<(), Unreadable> {
         let row = match row {
             None => UserRow::default(),
@@ -196,8 +206,9 @@ impl Stage for Shopper {
     }
 
     fn fold(&mut self, batch: Vec<ShopperRecord>) -> ShopperOutput {
-        let mut users = Vec::new();
+        let (mut users, dead_before) = (Vec::new(), self.dead.len());
         for record in &batch {
+            self.packer.begin(record.received_ms());
             self.apply(record, &mut users);
         }
         if let Some(last) = batch.last() {
@@ -205,7 +216,8 @@ impl Stage for Shopper {
         }
         users.sort_unstable();
         users.dedup();
-        ShopperOutput { activity: self.packer.finish(), users }
+        let dead = self.dead[dead_before..].iter().map(|letter| letter.reason.clone()).collect();
+        ShopperOutput { activity: self.packer.finish(), users, dead }
     }
 
     fn checkpoint(&self) -> Checkpoint {

@@ -39,6 +39,13 @@ pub(crate) trait Stage: Send + 'static {
     /// Keys of the rows that the records touch and that are not in memory.
     fn missing(&mut self, batch: &[Self::Prepared]) -> Vec<String>;
 
+    /// When ingest received the oldest event behind a record, milliseconds since 1970 UTC; where that is not known, when
+    /// the log took the record.
+    fn received_ms(record: &Self::Prepared) -> i64;
+
+    /// The user or product of each update, so that hot ones are noticed.
+    fn subjects(batch: &[Self::Prepared]) -> impl Iterator<Item = &str>;
+
     /// Takes a row as the store holds it (`None` = it holds none).
     fn admit(&mut self, key: &str, row: Option<Row>) -> Result<(), Unreadable>;
 

@@ -1,15 +1,34 @@
 //! Where each partition stands: written by its task, read by markers, metrics and the admin endpoints.
 
+mod hot_keys;
+mod registry;
+mod timeline;
+
+pub use hot_keys::Hottest;
+pub(crate) use registry::is_live;
+pub use registry::{PartitionReport, Registry};
+pub(crate) use timeline::Batch;
+
+use crate::metrics;
 use crate::outcome::OutcomeCounts;
 use crate::progress::StageName;
-use serde::Serialize;
-use std::collections::{BTreeMap, VecDeque};
+use hot_keys::HotKeys;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+use timeline::Timeline;
 
-/// Live figures of one partition of one stage.
+/// Without a record for so long a partition counts as idle.
+const IDLE_AFTER_MS: i64 = 60_000;
+/// A freshness that was measured longer ago says nothing of now.
+const FRESHNESS_KEPT_MS: i64 = 10_000;
+
+/// Live figures of one partition of one stage. All times are milliseconds since 1970 UTC.
 #[derive(Debug)]
 pub struct PartitionStatus {
+    stage: StageName,
+    /// When the partition was assigned.
+    assigned_at_ms: i64,
     /// Next offset to be folded.
     pub processed: AtomicU64,
     /// Next offset whose effects are in the serving store.
@@ -18,16 +37,24 @@ pub struct PartitionStatus {
     pub stored: AtomicU64,
     /// Next offset to be written to the log, as last seen.
     pub log_end: AtomicU64,
-    /// How long the oldest waiting record has waited, in ms.
-    pub lag_ms: AtomicU64,
+    /// When that was seen; 0 = never.
+    end_seen_at_ms: AtomicI64,
+    /// Records folded since the partition was assigned.
+    pub records: AtomicU64,
     /// Highest event time so far, or `i64::MIN`.
     pub stream_time_ms: AtomicI64,
     /// Append time of the last folded record.
     pub last_append_ms: AtomicI64,
-    /// When the last record was folded, by this process's clock.
+    /// When the last record was folded, by this process's clock; 0 = never.
     pub folded_at_ms: AtomicI64,
+    /// When it was last seen that nothing waits to be folded; 0 = never.
+    nothing_waited_at_ms: AtomicI64,
     /// Rows in memory.
     pub cached_rows: AtomicU64,
+    /// Rows in memory that wait to be stored.
+    pub changed_rows: AtomicU64,
+    /// Values on their way to the serving store.
+    pub publishing: AtomicU64,
     /// How often the task started anew after a failure.
     pub restarts: AtomicU64,
     /// The serving store lacks data of this partition and is to be filled again.
@@ -38,57 +65,99 @@ pub struct PartitionStatus {
     pub republish: AtomicBool,
     /// Whether the task has read its progress and runs.
     pub running: AtomicBool,
-    outcomes: Mutex<OutcomeCounts>,
-    /// (log end, when it was first seen), ascending: tells how long records have waited.
-    ends: Mutex<VecDeque<(u64, i64)>>,
+    /// Records wait and none was folded for too long, as [`crate::watchdog`] judged last.
+    pub stalled: AtomicBool,
+    shared: Mutex<Shared>,
 }
 
-impl Default for PartitionStatus {
-    fn default() -> Self {
+#[derive(Debug, Default)]
+struct Shared {
+    outcomes: OutcomeCounts,
+    timeline: Timeline,
+    hot_keys: HotKeys,
+    /// The last (freshness in ms, when it was measured).
+    freshness: Option<(u64, i64)>,
+}
+
+impl PartitionStatus {
+    /// A partition that was assigned at `now_ms` and of which nothing is known yet.
+    pub(crate) fn new(stage: StageName, now_ms: i64) -> Self {
         Self {
+            stage,
+            assigned_at_ms: now_ms,
             processed: AtomicU64::new(0),
             visible: AtomicU64::new(0),
             stored: AtomicU64::new(0),
             log_end: AtomicU64::new(0),
-            lag_ms: AtomicU64::new(0),
+            end_seen_at_ms: AtomicI64::new(0),
+            records: AtomicU64::new(0),
             stream_time_ms: AtomicI64::new(i64::MIN),
             last_append_ms: AtomicI64::new(0),
             folded_at_ms: AtomicI64::new(0),
+            nothing_waited_at_ms: AtomicI64::new(0),
             cached_rows: AtomicU64::new(0),
+            changed_rows: AtomicU64::new(0),
+            publishing: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             needs_refill: AtomicBool::new(false),
             flush_now: AtomicBool::new(false),
             republish: AtomicBool::new(false),
             running: AtomicBool::new(false),
-            outcomes: Mutex::default(),
-            ends: Mutex::default(),
+            stalled: AtomicBool::new(false),
+            shared: Mutex::default(),
         }
     }
-}
 
-/// Ends remembered per partition: at two looks a second, ten minutes.
-const ENDS_KEPT: usize = 1200;
-
-impl PartitionStatus {
-    /// Takes note of the log's end and works out how long the oldest waiting record has waited.
+    /// Takes note of the log's end.
     pub fn saw_end(&self, end: u64, now_ms: i64) {
+        self.shared().timeline.saw_end(end, now_ms);
         self.log_end.store(end, Ordering::Relaxed);
-        let visible = self.visible.load(Ordering::Relaxed);
-        let mut ends = self.ends.lock().expect("no holder panics");
-        if ends.back().is_none_or(|(last, _)| *last < end) {
-            ends.push_back((end, now_ms));
+        self.end_seen_at_ms.store(now_ms, Ordering::Relaxed);
+        if self.processed.load(Ordering::Relaxed) >= end {
+            self.nothing_waited_at_ms.store(now_ms, Ordering::Relaxed);
         }
-        if ends.len() > ENDS_KEPT {
-            ends.pop_front();
+    }
+
+    /// Whether the log's end was never seen: then the append time of the record at `visible` is worth a look.
+    pub(crate) fn is_new(&self) -> bool {
+        self.shared().timeline.is_new()
+    }
+
+    /// The record at `visible` was appended then.
+    pub(crate) fn backlog_since(&self, append_ms: i64) {
+        self.shared().timeline.backlog_since(append_ms);
+    }
+
+    /// The task begins (again) with the record at `offset`.
+    pub(crate) fn begins(&self, offset: u64) {
+        self.shared().timeline.begins();
+        self.processed.store(offset, Ordering::Relaxed);
+        self.stored.store(offset, Ordering::Relaxed);
+    }
+
+    /// Takes note of a batch that was folded, and of the user or product of each of its updates.
+    pub(crate) fn folded<'a>(&self, batch: Batch, keys: impl Iterator<Item = &'a str>, now_ms: i64) {
+        let mut shared = self.shared();
+        shared.timeline.processed(batch);
+        keys.for_each(|key| shared.hot_keys.observe(key));
+        drop(shared);
+        self.processed.store(batch.next_offset, Ordering::Relaxed);
+        self.last_append_ms.store(batch.last_append_ms, Ordering::Relaxed);
+        self.records.fetch_add(batch.records as u64, Ordering::Relaxed);
+        self.folded_at_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// The effects of everything before `offset` are in the serving store.
+    pub(crate) fn became_visible(&self, offset: u64, now_ms: i64) {
+        self.visible.store(offset, Ordering::Relaxed);
+        let mut shared = self.shared();
+        let mut newest = None;
+        for batch in shared.timeline.visible(offset) {
+            let after_ms = now_ms.saturating_sub(batch.received_ms).max(0) as u64;
+            metrics::became_visible(self.stage, Duration::from_millis(after_ms), batch.records);
+            newest = Some((after_ms, now_ms));
         }
-        while ends.front().is_some_and(|(end, _)| *end <= visible) {
-            ends.pop_front();
-        }
-        let lag_ms = match ends.front() {
-            Some((_, since_ms)) if visible < end => now_ms.saturating_sub(*since_ms).max(0) as u64,
-            _ => 0,
-        };
-        self.lag_ms.store(lag_ms, Ordering::Relaxed);
+        shared.freshness = newest.or(shared.freshness);
     }
 
     /// Records in the log whose effects are not visible yet.
@@ -96,113 +165,63 @@ impl PartitionStatus {
         self.log_end.load(Ordering::Relaxed).saturating_sub(self.visible.load(Ordering::Relaxed))
     }
 
+    /// How long the oldest record has waited whose effects are not visible yet, in ms.
+    pub fn lag_ms(&self, now_ms: i64) -> u64 {
+        if self.lag_records() == 0 {
+            return 0;
+        }
+        let since = self.shared().timeline.waiting_since(self.visible.load(Ordering::Relaxed));
+        since.map_or(0, |since_ms| now_ms.saturating_sub(since_ms).max(0) as u64)
+    }
+
+    /// How long ago the log last said where the partition ends, in ms.
+    pub fn lag_age_ms(&self, now_ms: i64) -> u64 {
+        let seen_at_ms = self.end_seen_at_ms.load(Ordering::Relaxed).max(self.assigned_at_ms);
+        now_ms.saturating_sub(seen_at_ms).max(0) as u64
+    }
+
+    /// How long the effects of the last batch took to become visible, in ms, unless that was a while ago.
+    pub(crate) fn freshness_ms(&self, now_ms: i64) -> Option<u64> {
+        let (freshness_ms, measured_at_ms) = self.shared().freshness?;
+        (now_ms.saturating_sub(measured_at_ms) <= FRESHNESS_KEPT_MS).then_some(freshness_ms)
+    }
+
+    /// Whether nothing waits and nothing came for a while.
+    pub(crate) fn is_idle(&self, now_ms: i64) -> bool {
+        let last_ms = self.folded_at_ms.load(Ordering::Relaxed).max(self.assigned_at_ms);
+        self.lag_records() == 0 && now_ms.saturating_sub(last_ms) >= IDLE_AFTER_MS
+    }
+
+    /// For how long there has been work that nobody did, in ms; 0 where all is well.
+    pub(crate) fn stuck_for_ms(&self, now_ms: i64) -> u64 {
+        let running = self.running.load(Ordering::Relaxed);
+        let waits = self.log_end.load(Ordering::Relaxed) > self.processed.load(Ordering::Relaxed);
+        if running && !waits {
+            return 0;
+        }
+        let last_ms = self.folded_at_ms.load(Ordering::Relaxed);
+        let since_ms =
+            last_ms.max(self.nothing_waited_at_ms.load(Ordering::Relaxed)).max(self.assigned_at_ms);
+        now_ms.saturating_sub(since_ms).max(0) as u64
+    }
+
+    /// The most frequent user or product of the last records.
+    pub(crate) fn hottest(&self) -> Option<Hottest> {
+        self.shared().hot_keys.hottest()
+    }
+
     /// Outcomes counted in this partition (product stage).
     pub fn outcomes(&self) -> OutcomeCounts {
-        *self.outcomes.lock().expect("no holder panics")
+        self.shared().outcomes
     }
 
     /// Sets the outcomes.
     pub fn set_outcomes(&self, outcomes: OutcomeCounts) {
-        *self.outcomes.lock().expect("no holder panics") = outcomes;
-    }
-}
-
-/// A partition's figures at one moment.
-#[derive(Debug, Clone, Serialize)]
-pub struct PartitionReport {
-    /// `shopper` or `product`.
-    pub stage: &'static str,
-    /// The partition.
-    pub partition: u32,
-    /// Records that wait.
-    pub lag_records: u64,
-    /// How long the oldest of these has waited, in ms.
-    pub lag_ms: u64,
-    /// Next offset to be folded.
-    pub processed: u64,
-    /// Next offset whose effects are in the serving store.
-    pub visible: u64,
-    /// Next offset whose effects are in the state store.
-    pub stored: u64,
-    /// Next offset to be written to the log.
-    pub log_end: u64,
-    /// Highest event time so far, milliseconds since 1970 UTC.
-    pub stream_time_ms: Option<i64>,
-    /// Rows in memory.
-    pub cached_rows: u64,
-    /// How often the task started anew after a failure.
-    pub restarts: u64,
-    /// Whether the task runs (else it loads, or waits to try again).
-    pub running: bool,
-}
-
-/// The partitions that this process owns. One that is taken away leaves at once, and its figures with it.
-#[derive(Debug, Default)]
-pub struct Registry {
-    partitions: Mutex<BTreeMap<(StageName, u32), Arc<PartitionStatus>>>,
-}
-
-impl Registry {
-    /// Adds a partition with fresh figures.
-    pub fn insert(&self, stage: StageName, partition: u32) -> Arc<PartitionStatus> {
-        let status = Arc::new(PartitionStatus::default());
-        self.lock().insert((stage, partition), Arc::clone(&status));
-        status
+        self.shared().outcomes = outcomes;
     }
 
-    /// Removes a partition, unless it was assigned anew meanwhile.
-    pub fn remove(&self, stage: StageName, partition: u32, status: &Arc<PartitionStatus>) {
-        let mut partitions = self.lock();
-        if partitions.get(&(stage, partition)).is_some_and(|current| Arc::ptr_eq(current, status)) {
-            partitions.remove(&(stage, partition));
-        }
-    }
-
-    /// All partitions owned now.
-    pub fn all(&self) -> Vec<((StageName, u32), Arc<PartitionStatus>)> {
-        self.lock().iter().map(|(key, status)| (*key, Arc::clone(status))).collect()
-    }
-
-    /// The highest event time over all partitions owned, or `i64::MIN`.
-    pub fn stream_time_ms(&self) -> i64 {
-        let times = self.lock();
-        times.values().map(|status| status.stream_time_ms.load(Ordering::Relaxed)).max().unwrap_or(i64::MIN)
-    }
-
-    /// Figures of every partition.
-    pub fn report(&self) -> Vec<PartitionReport> {
-        let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
-        self.all()
-            .into_iter()
-            .map(|((stage, partition), status)| {
-                let stream_time_ms = status.stream_time_ms.load(Ordering::Relaxed);
-                PartitionReport {
-                    stage: stage.as_str(),
-                    partition,
-                    lag_records: status.lag_records(),
-                    lag_ms: load(&status.lag_ms),
-                    processed: load(&status.processed),
-                    visible: load(&status.visible),
-                    stored: load(&status.stored),
-                    log_end: load(&status.log_end),
-                    stream_time_ms: (stream_time_ms != i64::MIN).then_some(stream_time_ms),
-                    cached_rows: load(&status.cached_rows),
-                    restarts: load(&status.restarts),
-                    running: status.running.load(Ordering::Relaxed),
-                }
-            })
-            .collect()
-    }
-
-    /// Outcomes over all partitions owned.
-    pub fn outcomes(&self) -> OutcomeCounts {
-        let mut sum = OutcomeCounts::default();
-        self.lock().values().for_each(|status| sum.merge(&status.outcomes()));
-        sum
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(StageName, u32), Arc<PartitionStatus>>> {
-        self.partitions.lock().expect("no holder panics")
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().expect("no holder panics")
     }
 }
 
@@ -210,29 +229,47 @@ impl Registry {
 mod tests {
     use super::*;
 
-    #[test]
-    fn lag_in_time_is_that_of_the_oldest_waiting_record() {
-        let status = PartitionStatus::default();
-        status.saw_end(10, 1_000);
-        status.saw_end(20, 3_000);
-        status.saw_end(20, 9_000);
-        assert_eq!(status.lag_ms.load(Ordering::Relaxed), 8_000);
-        status.visible.store(15, Ordering::Relaxed);
-        status.saw_end(20, 10_000);
-        assert_eq!(status.lag_ms.load(Ordering::Relaxed), 7_000, "the rest came at 3,000");
-        status.visible.store(20, Ordering::Relaxed);
-        status.saw_end(20, 11_000);
-        assert_eq!((status.lag_ms.load(Ordering::Relaxed), status.lag_records()), (0, 0));
+    fn batch(next_offset: u64, append_ms: i64) -> Batch {
+        Batch {
+            next_offset,
+            first_append_ms: append_ms,
+            last_append_ms: append_ms,
+            received_ms: append_ms - 10,
+            records: 5,
+        }
     }
 
     #[test]
-    fn a_partition_that_left_leaves_no_figures() {
-        let registry = Registry::default();
-        let first = registry.insert(StageName::Shopper, 3);
-        let second = registry.insert(StageName::Shopper, 3);
-        registry.remove(StageName::Shopper, 3, &first);
-        assert_eq!(registry.report().len(), 1, "it was assigned anew");
-        registry.remove(StageName::Shopper, 3, &second);
-        assert!(registry.report().is_empty());
+    fn lag_goes_on_growing_while_the_log_is_silent() {
+        let status = PartitionStatus::new(StageName::Shopper, 0);
+        status.became_visible(10, 900);
+        status.saw_end(10, 1_000);
+        status.saw_end(15, 2_000);
+        assert_eq!((status.lag_records(), status.lag_ms(5_000)), (5, 3_000));
+        assert_eq!(status.lag_age_ms(5_000), 3_000);
+        status.folded(batch(15, 1_800), std::iter::empty(), 5_100);
+        assert_eq!(status.lag_ms(6_000), 4_200, "since the log took it, now that this is known");
+        status.became_visible(15, 6_100);
+        assert_eq!((status.lag_records(), status.lag_ms(9_000)), (0, 0));
+        assert_eq!(status.freshness_ms(9_000), Some(4_310));
+        assert_eq!(status.freshness_ms(60_000), None, "that was a while ago");
+    }
+
+    #[test]
+    fn work_that_nobody_does_is_noticed_and_a_quiet_shop_is_not() {
+        let status = PartitionStatus::new(StageName::Shopper, 1_000);
+        assert_eq!(status.stuck_for_ms(5_000), 4_000, "it does not begin");
+        status.running.store(true, Ordering::Relaxed);
+        assert_eq!(status.stuck_for_ms(5_000), 0);
+        status.saw_end(0, 100_000);
+        status.saw_end(3, 101_000);
+        assert_eq!(status.stuck_for_ms(104_000), 4_000, "since there was something to do");
+        status.folded(batch(2, 100_500), std::iter::empty(), 105_000);
+        assert_eq!(status.stuck_for_ms(107_000), 2_000);
+        status.folded(batch(3, 100_500), std::iter::empty(), 108_000);
+        assert_eq!(status.stuck_for_ms(999_000), 0);
+        assert!(!status.is_idle(109_000));
+        status.became_visible(3, 108_100);
+        assert!(status.is_idle(168_000));
     }
 }

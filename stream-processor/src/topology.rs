@@ -15,7 +15,7 @@ use crate::partition::{StartRequest, Supervised, TaskError, supervise};
 use crate::progress::StageName;
 use crate::publish::ListCache;
 use crate::status::{PartitionStatus, Registry};
-use crate::{layout, markers};
+use crate::{layout, markers, metrics};
 use event_log::{GroupMember, GroupOptions, LogError, Rebalance, TopicPartition};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -158,15 +158,18 @@ impl Tasks {
                 rebalance = member.next_rebalance() => match rebalance? {
                     Rebalance::Assigned(partitions) => {
                         tracing::info!(count = partitions.len(), "partitions assigned");
+                        metrics::rebalance("assigned");
                         partitions.into_iter().for_each(|partition| self.begin(partition));
                     }
                     Rebalance::Revoked(partitions) => {
                         tracing::info!(count = partitions.len(), "partitions revoked");
+                        metrics::rebalance("revoked");
                         self.stop(&partitions, Duration::from_millis(self.context.config.drain_ms)).await;
                         member.release(&partitions).await?;
                     }
                     Rebalance::Lost(partitions) => {
                         tracing::warn!(count = partitions.len(), "partitions lost: this copy was out of touch");
+                        metrics::rebalance("lost");
                         self.stop(&partitions, Duration::ZERO).await;
                     }
                 },
@@ -187,7 +190,8 @@ impl Tasks {
         } else {
             StageName::Product
         };
-        let status = self.context.registry.insert(stage, partition.partition);
+        let status =
+            self.context.registry.insert(stage, partition.partition, self.context.parts.clock.now_ms());
         let token = CancellationToken::new();
         let supervised = Supervised {
             context: Arc::clone(&self.context),

@@ -5,9 +5,9 @@ use event_log::LogError;
 use event_log::kafka::{KafkaLog, KafkaSettings};
 use service_runtime::config::{CqlConfig, KafkaConfig, RedisConfig};
 use std::sync::Arc;
-use stores::StoreError;
 use stores::cql::{CqlSettings, CqlStateStore};
 use stores::redis::{RedisServingStore, RedisSettings};
+use stores::{Measured, StoreError};
 
 /// The log on Kafka, as section `[kafka]` says.
 ///
@@ -34,11 +34,11 @@ pub fn kafka(config: &KafkaConfig) -> Result<Arc<KafkaLog>, LogError> {
     KafkaLog::connect(settings).map(Arc::new)
 }
 
-/// The serving store on Redis, as section `[redis]` says.
+/// The serving store on Redis, measured, as section `[redis]` says.
 ///
 /// # Errors
 /// When an address cannot be right.
-pub fn redis(config: &RedisConfig) -> Result<Arc<RedisServingStore>, StoreError> {
+pub fn redis(config: &RedisConfig) -> Result<Arc<Measured<RedisServingStore>>, StoreError> {
     let settings = RedisSettings {
         urls: config.urls.clone(),
         cluster: config.cluster,
@@ -48,14 +48,14 @@ pub fn redis(config: &RedisConfig) -> Result<Arc<RedisServingStore>, StoreError>
         timeout_ms: config.timeout_ms,
         ..RedisSettings::default()
     };
-    RedisServingStore::connect(&settings).map(Arc::new)
+    RedisServingStore::connect(&settings).map(Measured::new).map(Arc::new)
 }
 
-/// The state store on Scylla or Cassandra, as section `[cql]` says.
+/// The state store on Scylla or Cassandra, measured, as section `[cql]` says.
 ///
 /// # Errors
 /// When a setting cannot be right.
-pub fn cql(config: &CqlConfig) -> Result<Arc<CqlStateStore>, StoreError> {
+pub fn cql(config: &CqlConfig) -> Result<Arc<Measured<CqlStateStore>>, StoreError> {
     let settings = CqlSettings {
         contact_points: config.contact_points.clone(),
         keyspace: config.keyspace.clone(),
@@ -69,7 +69,7 @@ pub fn cql(config: &CqlConfig) -> Result<Arc<CqlStateStore>, StoreError> {
         timeout_ms: config.timeout_ms,
         ..CqlSettings::default()
     };
-    CqlStateStore::connect(settings).map(Arc::new)
+    CqlStateStore::connect(settings).map(Measured::new).map(Arc::new)
 }
 
 fn given(text: &str) -> Option<String> {

@@ -37,7 +37,7 @@ impl Writer {
     }
 
     fn write(&self, group: Vec<Pending>) -> Result<(), fjall::Error> {
-        metrics::histogram!("event_log_group_commit_records").record(group.len() as f64);
+        metrics::histogram!(crate::metrics::GROUP_COMMIT_RECORDS).record(group.len() as f64);
         let now = (self.clock)();
         let mut open: HashMap<chunk::PartitionKey, OpenPartition> = HashMap::new();
         let mut positions = Vec::with_capacity(group.len());

@@ -13,6 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::Problem;
 use crate::lifecycle::panic_message;
+use crate::telemetry::{HTTP_REQUESTS, HTTP_SECONDS};
 
 /// The route label of requests that match none: the path itself would let clients make any number of series.
 const UNMATCHED: &str = "unmatched";
@@ -119,7 +120,7 @@ impl Series {
             ("method", method.to_owned()),
             ("status", status.as_str().to_owned()),
         ];
-        (counter!("http_requests_total", &labels), histogram!("http_request_duration_seconds", &labels))
+        (counter!(HTTP_REQUESTS, &labels), histogram!(HTTP_SECONDS, &labels))
     }
 }
 

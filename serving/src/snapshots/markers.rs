@@ -54,6 +54,13 @@ impl Markers {
         times.max().filter(|time| *time != i64::MIN)
     }
 
+    /// Everything that was logged up to this time is reflected, in every partition; `None` where any has no marker.
+    pub(crate) fn all_reflected_ms(&self) -> Option<i64> {
+        let all: Option<Vec<&Marker>> =
+            self.shopper.iter().chain(&self.product).map(Option::as_ref).collect();
+        all?.into_iter().map(|marker| marker.published_at_ms.saturating_sub_unsigned(marker.lag_ms)).min()
+    }
+
     /// Whether the serving store has every user of the partition: then one that it does not know has no history.
     pub(crate) fn shopper_complete(&self, partition: u32) -> bool {
         self.shopper(partition).is_some_and(|marker| marker.complete)

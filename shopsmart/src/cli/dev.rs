@@ -27,7 +27,7 @@ pub(super) async fn run(args: DevArgs) -> Result<ExitCode> {
     let DevArgs { listen, data, partitions } = args;
     telemetry::init_tracing(&LogConfig::default());
     let dev = dev::start(DevOptions { listen, data, partitions }, ctrl_c()).await?;
-    eprintln!("ShopSmart listens on http://{} (API at /docs); Ctrl-C ends it.", dev.addr);
+    eprintln!("ShopSmart listens on http://{} (API at /docs, operations at /ops); Ctrl-C ends it.", dev.addr);
     dev.wait().await?;
     Ok(ExitCode::SUCCESS)
 }

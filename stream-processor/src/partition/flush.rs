@@ -2,6 +2,7 @@
 
 use super::TaskError;
 use crate::context::Context;
+use crate::metrics;
 use crate::progress::{Checkpoint, StageName, intent_key, progress_key};
 use crate::stage::Snapshot;
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use event_log::Append;
 use std::sync::Arc;
 use std::time::Duration;
 use stores::{Row, StoreError, Table};
+use tokio::time::Instant;
 
 /// Rows written at a time.
 const CHUNK: usize = 2_000;
@@ -33,6 +35,7 @@ impl<K> Flush<K> {
     /// emit for them. The progress comes last: what it says is stored, is stored.
     pub(crate) async fn run(self) -> Result<(K, Checkpoint), TaskError> {
         let Self { context, stage, partition, snapshot, appends, published } = self;
+        let (begun, rows) = (Instant::now(), snapshot.rows.iter().map(|(_, rows)| rows.len()).sum());
         let at = snapshot.at;
         let version = at.version(context.config.generation);
         let row = |key: String, state: Bytes| vec![Row { key, version, state }];
@@ -46,6 +49,7 @@ impl<K> Flush<K> {
         }
         put(&context, Table::Progress, row(progress_key(stage, partition), snapshot.progress)).await?;
         put(&context, Table::Published, published).await?;
+        metrics::flushed(stage, begun.elapsed(), rows);
         Ok((snapshot.keys, at))
     }
 }
@@ -71,6 +75,7 @@ pub(crate) async fn retrying<T, F: Future<Output = Result<T, StoreError>>>(
             Ok(value) => return Ok(value),
             Err(error @ StoreError::Unusable { .. }) => return Err(error.into()),
             Err(error) => {
+                metrics::store_retry(action);
                 tracing::warn!(%error, action, "trying again in {} ms", pause.as_millis());
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(2));

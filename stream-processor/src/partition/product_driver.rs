@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::product::{Product, ProductOutput};
 use crate::publish::{PublishQueue, RankBatch, RankJob, TrendingPublisher};
 use crate::stage::Stage;
-use crate::status::PartitionStatus;
+use crate::status::{PartitionStatus, is_live};
 use bytes::Bytes;
 use event_log::Append;
 use recommender::Symbol;
@@ -41,8 +41,6 @@ pub(crate) struct ProductDriver {
 
 /// Jobs handed to the ranker at a time.
 const RANK_BATCH: usize = 64;
-/// An event this recent against its append time means live use, not a replay of old data.
-const LIVE_WITHIN_MS: i64 = 10 * 60 * 1000;
 
 impl ProductDriver {
     /// Ranks every stale product once a round; a round begins when the last one has been handed over.
@@ -107,8 +105,7 @@ impl ProductDriver {
         }
         let clock = self.context.parts.clock.now_ms();
         let last_append = self.status.last_append_ms.load(Ordering::Relaxed);
-        let is_live = last_append.saturating_sub(stream) < LIVE_WITHIN_MS;
-        if is_live { stream.max(clock) } else { stream }
+        if is_live(last_append, stream) { stream.max(clock) } else { stream }
     }
 }
 

@@ -1,6 +1,7 @@
 use super::TaskError;
 use super::driver::Driver;
 use crate::context::Context;
+use crate::metrics;
 use crate::publish::PublishQueue;
 use crate::shopper::{Packed, Shopper, ShopperOutput};
 use crate::stage::Stage;
@@ -63,6 +64,7 @@ impl Driver for ShopperDriver {
     }
 
     async fn hand_on(&mut self, output: ShopperOutput) -> Result<Vec<Append>, TaskError> {
+        output.dead.into_iter().for_each(metrics::dead_letter);
         let generation = self.context.config.generation;
         let histories = output
             .users

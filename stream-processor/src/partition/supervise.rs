@@ -166,8 +166,7 @@ impl Supervised {
         token: &CancellationToken,
     ) -> Result<(), TaskError> {
         let status = &self.status;
-        status.processed.store(at.next_offset, Ordering::Relaxed);
-        status.stored.store(at.next_offset, Ordering::Relaxed);
+        status.begins(at.next_offset);
         status.stream_time_ms.store(driver.stream_time_ms(), Ordering::Relaxed);
         publishing.queue.covers(at.next_offset);
         let (reply, started) = oneshot::channel();
@@ -212,6 +211,7 @@ impl Publishing {
         let run = Arc::clone(&queue).run(
             Arc::clone(&of.context.parts.serving),
             Arc::clone(&of.status),
+            Arc::clone(&of.context.parts.clock),
             token.clone(),
         );
         #[allow(clippy::disallowed_methods, reason = "the handle aborts it when the attempt ends")]

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::progress::Checkpoint;
 use crate::publish::PublishQueue;
 use crate::stage::{FlushKeys, Stage};
-use crate::status::PartitionStatus;
+use crate::status::{Batch, PartitionStatus};
 use event_log::{Append, LogError, RecordBatch, RecordStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -95,9 +95,18 @@ impl<D: Driver> PartitionTask<D> {
     }
 
     async fn batch(&mut self, batch: RecordBatch, token: &CancellationToken) -> Result<(), TaskError> {
-        let last_append_ms = batch.last().map_or(0, |record| record.append_time_ms);
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(()) };
+        let mut times = Batch {
+            next_offset: last.offset + 1,
+            first_append_ms: first.append_time_ms,
+            last_append_ms: last.append_time_ms,
+            received_ms: first.append_time_ms,
+            records: batch.len(),
+        };
         let stage = self.driver.stage();
         let prepared = stage.prepare(batch);
+        times.received_ms =
+            prepared.iter().map(<D::Stage as Stage>::received_ms).min().unwrap_or(times.received_ms);
         let missing = stage.missing(&prepared);
         for keys in missing.chunks(LOAD_CHUNK) {
             let (context, table) = (&self.context, <D::Stage as Stage>::TABLE);
@@ -113,18 +122,17 @@ impl<D: Driver> PartitionTask<D> {
                 admitted.map_err(|error| TaskError::Refused(error.to_string()))?;
             }
         }
-        let output = self.driver.stage().fold(prepared);
         // Before the output is handed on: whoever sees the effects may ask how far they reach.
-        self.status.last_append_ms.store(last_append_ms, Ordering::Relaxed);
+        let subjects = <D::Stage as Stage>::subjects(&prepared);
+        self.status.folded(times, subjects, self.context.parts.clock.now_ms());
+        let output = self.driver.stage().fold(prepared);
         let appends = self.driver.hand_on(output).await?;
         self.appends.extend(appends);
         let stage = self.driver.stage();
         stage.make_room();
-        let (processed, cached) = (stage.checkpoint().next_offset, stage.cached_rows() as u64);
-        self.status.processed.store(processed, Ordering::Relaxed);
-        self.status.cached_rows.store(cached, Ordering::Relaxed);
+        self.status.cached_rows.store(stage.cached_rows() as u64, Ordering::Relaxed);
+        self.status.changed_rows.store(stage.changed_rows() as u64, Ordering::Relaxed);
         self.status.stream_time_ms.store(self.driver.stream_time_ms(), Ordering::Relaxed);
-        self.status.folded_at_ms.store(self.context.parts.clock.now_ms(), Ordering::Relaxed);
         Ok(())
     }
 

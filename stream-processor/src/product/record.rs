@@ -19,6 +19,20 @@ impl ProductRecord {
         Self { raw, activity }
     }
 
+    /// When ingest received the oldest of the events behind it; where that is not known, when the log took the record.
+    pub(crate) fn received_ms(&self) -> i64 {
+        let received = self.activity.as_ref().map_or(0, |activity| activity.received_at_ms);
+        if received > 0 { received } else { self.raw.append_time_ms }
+    }
+
+    /// The products of the events behind it.
+    pub(crate) fn event_products(&self) -> impl Iterator<Item = &str> {
+        self.activity.iter().flat_map(|activity| {
+            let events = activity.entries.iter().filter_map(|entry| entry.activity.as_ref());
+            events.map(|event| activity.products[event.product as usize].as_str())
+        })
+    }
+
     /// The content, when it comes from one of `sources` partitions.
     pub(crate) fn valid(&self, sources: usize) -> Option<&ActivityRecord> {
         self.activity.as_ref().filter(|activity| (activity.source_partition as usize) < sources)

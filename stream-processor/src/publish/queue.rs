@@ -1,6 +1,7 @@
 use crate::status::PartitionStatus;
 use bytes::Bytes;
 use schemas::published::version_of;
+use service_runtime::SharedClock;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -70,6 +71,7 @@ impl PublishQueue {
         self: Arc<Self>,
         store: Arc<dyn ServingStore>,
         status: Arc<PartitionStatus>,
+        clock: SharedClock,
         token: CancellationToken,
     ) {
         let mut pause = Duration::ZERO;
@@ -78,6 +80,7 @@ impl PublishQueue {
             if overflowed {
                 status.needs_refill.store(true, Ordering::Relaxed);
             }
+            status.publishing.store(values.len() as u64, Ordering::Relaxed);
             let last_round = token.is_cancelled();
             let mut failed = None;
             while !values.is_empty() {
@@ -94,7 +97,8 @@ impl PublishQueue {
                         tracing::info!("the serving store takes values again");
                         pause = Duration::ZERO;
                     }
-                    status.visible.store(covers, Ordering::Relaxed);
+                    status.publishing.store(0, Ordering::Relaxed);
+                    status.became_visible(covers, clock.now_ms());
                     if last_round {
                         return;
                     }

@@ -31,8 +31,10 @@ struct Pack {
 
 impl Pack {
     /// The entry of a source event, made on first use. Source events come in order.
-    fn entry(&mut self, offset: u64, timestamp_ms: i64) -> &mut SourceEntry {
+    fn entry(&mut self, offset: u64, timestamp_ms: i64, received_ms: i64) -> &mut SourceEntry {
         if self.record.entries.last().is_none_or(|entry| entry.offset != offset) {
+            let oldest_ms = &mut self.record.received_at_ms;
+            *oldest_ms = if *oldest_ms == 0 { received_ms } else { received_ms.min(*oldest_ms) };
             self.record.entries.push(SourceEntry { offset, timestamp_ms, ..SourceEntry::default() });
         }
         self.record.entries.last_mut().expect("one was pushed")
@@ -65,12 +67,19 @@ pub(crate) struct Packer {
     names: Arc<Interner>,
     packs: Vec<Pack>,
     full: Vec<Packed>,
+    /// When the event was received that is packed now.
+    received_ms: i64,
 }
 
 impl Packer {
     pub(crate) fn new(source_partition: u32, targets: u32, names: Arc<Interner>) -> Self {
         let packs = (0..targets).map(|_| Pack::default()).collect();
-        Self { source_partition, names, packs, full: Vec::new() }
+        Self { source_partition, names, packs, full: Vec::new(), received_ms: 0 }
+    }
+
+    /// Begins with an event that was received then.
+    pub(crate) fn begin(&mut self, received_ms: i64) {
+        self.received_ms = received_ms;
     }
 
     /// An event that changed nothing, or a record that is no event: only its outcome is told.
@@ -86,7 +95,7 @@ impl Packer {
             Some(id) => partition_of(id.as_bytes(), targets),
             None => self.source_partition % targets,
         };
-        self.packs[target as usize].entry(offset, timestamp_ms).outcome = outcome as i32;
+        self.packs[target as usize].entry(offset, timestamp_ms, self.received_ms).outcome = outcome as i32;
         self.seal_full();
     }
 
@@ -105,7 +114,7 @@ impl Packer {
         let index = pack.product(product, &self.names);
         let category = pack.category(&event.category_id);
         let activity = Activity { product: index, category, weight: effects.weight, event_type: kind as u32 };
-        let entry = pack.entry(offset, timestamp_ms);
+        let entry = pack.entry(offset, timestamp_ms, self.received_ms);
         entry.outcome = Outcome::Applied as i32;
         entry.activity = Some(activity);
         entry.repeat = effects.session.as_ref().map(|shape| RepeatObservation {
@@ -131,7 +140,7 @@ impl Packer {
             other: pack.product(other, &self.names),
             weight,
         };
-        pack.entry(offset, timestamp_ms).pairs.push(update);
+        pack.entry(offset, timestamp_ms, self.received_ms).pairs.push(update);
     }
 
     fn target(&self, product: Symbol) -> usize {

@@ -23,6 +23,14 @@ impl ShopperRecord {
         Self { raw, parsed }
     }
 
+    /// When ingest received the event; where that is not known, when the log took the record.
+    pub(crate) fn received_ms(&self) -> i64 {
+        match &self.parsed {
+            Ok(Parsed::Event { event, .. }) if event.received_at_ms > 0 => event.received_at_ms,
+            _ => self.raw.append_time_ms,
+        }
+    }
+
     /// The user whose row it touches.
     pub(crate) fn user(&self) -> Option<&str> {
         match &self.parsed {

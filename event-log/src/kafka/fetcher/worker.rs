@@ -230,7 +230,7 @@ impl Worker {
             {
                 let TopicPartition { topic, partition } = &self.partitions[index].id;
                 tracing::warn!(%topic, partition, next, "nothing was read for a while although there is more: starting anew");
-                metrics::counter!("event_log_kafka_stalled_reads_total").increment(1);
+                metrics::counter!(crate::metrics::STALLED_READS).increment(1);
                 self.deactivate(index);
                 self.activate(index);
             }

@@ -1,0 +1,277 @@
+use super::{Admin, store_problem};
+use crate::dead_letter::{DeadLetter, Place, Redriven};
+use crate::redrive::{Redrive, RedriveError};
+use crate::topology::Processor;
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use prost::Message;
+use schemas::proto::{EventRecord, EventType, event_record};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use service_runtime::Problem;
+use service_runtime::keys::{self, Authorized};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use stores::{StoreError, Table};
+
+/// Letters of one answer at most.
+const MOST: usize = 1_000;
+/// Letters of one order to redrive at most: it has to be done within the time for a request.
+const MOST_REDRIVEN: usize = 100;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    #[serde(default = "default_limit")]
+    limit: usize,
+    /// Only letters of this reason.
+    reason: Option<String>,
+}
+
+fn default_limit() -> usize {
+    100
+}
+
+/// Answer of `GET /admin/dead-letters`.
+#[derive(Debug, Serialize)]
+pub(super) struct Letters {
+    /// The newest first.
+    items: Vec<LetterView>,
+    /// Whether there are older ones than these.
+    more: bool,
+}
+
+/// A dead letter as JSON.
+#[derive(Debug, Serialize)]
+pub(super) struct LetterView {
+    partition: u32,
+    offset: u64,
+    reason: String,
+    /// When the log took the record, milliseconds since 1970 UTC.
+    append_time_ms: i64,
+    /// What is not UTF-8 shows as replacement characters; likewise in `value`.
+    key: String,
+    value: String,
+    /// The value as bytes; only where one letter is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_base64: Option<String>,
+    /// The event, where the value is one.
+    event: Option<Value>,
+    /// Where it was appended again, as `partition/offset`.
+    redriven_to: Option<String>,
+}
+
+impl LetterView {
+    fn of(letter: DeadLetter, redriven: Option<Redriven>) -> Self {
+        Self {
+            partition: letter.partition,
+            offset: letter.offset,
+            reason: letter.reason,
+            append_time_ms: letter.append_time_ms,
+            key: String::from_utf8_lossy(&letter.key).into_owned(),
+            event: event_of(&letter.value),
+            value: String::from_utf8_lossy(&letter.value).into_owned(),
+            value_base64: None,
+            redriven_to: redriven.map(|to| format!("{}/{}", to.partition, to.offset)),
+        }
+    }
+}
+
+/// The event in a value, for people.
+fn event_of(value: &[u8]) -> Option<Value> {
+    let Some(event_record::Record::Event(event)) = EventRecord::decode(value).ok()?.record else {
+        return None;
+    };
+    let kind = EventType::try_from(event.event_type);
+    let kind = kind.map_or_else(|_| event.event_type.to_string(), |kind| kind.as_str_name().to_owned());
+    Some(json!({
+        "event_id": event.event_id,
+        "event_type": kind,
+        "product_id": event.product_id,
+        "timestamp_ms": event.timestamp_ms,
+        "received_at_ms": event.received_at_ms,
+        "category_id": event.category_id,
+        "session_id": event.session_id,
+        "quantity": event.quantity,
+        "price": event.price,
+        "currency": event.currency,
+        "order_id": event.order_id,
+        "recommendation_id": event.recommendation_id,
+        "metadata": event.metadata,
+    }))
+}
+
+/// `GET /admin/dead-letters?limit=&reason=`
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    _: Authorized<keys::Read>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<Letters>, Problem> {
+    let Query(query) =
+        query.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid_query", error.body_text()))?;
+    let letters = newest(admin.processor()?, query.limit.clamp(1, MOST), query.reason.as_deref()).await;
+    letters.map(Json).map_err(|error| store_problem(&error))
+}
+
+async fn newest(processor: &Processor, limit: usize, reason: Option<&str>) -> Result<Letters, StoreError> {
+    let context = processor.context();
+    let (state, generation) = (&context.parts.state, context.config.generation);
+    let mut rows = state.scan(Table::DeadLetters, generation).await?;
+    // The oldest of the newest on top, to be replaced by what is newer.
+    let mut newest = BinaryHeap::with_capacity(limit + 1);
+    let mut more = false;
+    while let Some(row) = rows.recv().await {
+        let row = row?;
+        if Place::is_mark(&row.key) {
+            continue;
+        }
+        let Ok(letter) = DeadLetter::decode(&row.state) else { continue };
+        if reason.is_some_and(|reason| letter.reason != reason) {
+            continue;
+        }
+        newest.push(Reverse(ByTime(letter)));
+        if newest.len() > limit {
+            newest.pop();
+            more = true;
+        }
+    }
+    let letters: Vec<DeadLetter> =
+        newest.into_sorted_vec().into_iter().map(|Reverse(ByTime(letter))| letter).collect();
+    let keys: Vec<String> = letters.iter().map(|letter| letter.place().mark_key()).collect();
+    let marks = state.get_many(Table::DeadLetters, generation, &keys).await?;
+    let redriven = marks.into_iter().map(|mark| mark.and_then(|mark| Redriven::decode(&mark.state).ok()));
+    let items = letters.into_iter().zip(redriven).map(|(letter, redriven)| LetterView::of(letter, redriven));
+    Ok(Letters { items: items.collect(), more })
+}
+
+/// A letter, ordered by when its record was appended.
+struct ByTime(DeadLetter);
+
+impl ByTime {
+    fn order(&self) -> (i64, Place) {
+        (self.0.append_time_ms, self.0.place())
+    }
+}
+
+impl PartialEq for ByTime {
+    fn eq(&self, other: &Self) -> bool {
+        self.order() == other.order()
+    }
+}
+
+impl Eq for ByTime {}
+
+impl PartialOrd for ByTime {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ByTime {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
+/// `GET /admin/dead-letters/{partition}/{offset}`
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    _: Authorized<keys::Read>,
+    place: Result<Path<Place>, PathRejection>,
+) -> Result<Json<LetterView>, Problem> {
+    let Path(place) =
+        place.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed_path", error.body_text()))?;
+    let context = admin.processor()?.context();
+    let keys = [place.letter_key(), place.mark_key()];
+    let read = context.parts.state.get_many(Table::DeadLetters, context.config.generation, &keys).await;
+    let mut rows = read.map_err(|error| store_problem(&error))?.into_iter();
+    let letter = rows.next().flatten().and_then(|row| DeadLetter::decode(&row.state).ok());
+    let redriven = rows.next().flatten().and_then(|row| Redriven::decode(&row.state).ok());
+    let Some(letter) = letter else {
+        let detail = format!("no dead letter of partition {}, offset {}", place.partition, place.offset);
+        return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_dead_letter", detail));
+    };
+    let value_base64 = Some(STANDARD.encode(&letter.value));
+    Ok(Json(LetterView { value_base64, ..LetterView::of(letter, redriven) }))
+}
+
+/// What to redrive: one letter, or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Order {
+    One(Place),
+    Several { letters: Vec<Place> },
+}
+
+/// Answer of `POST /admin/dead-letters/redrive`, in the order asked.
+#[derive(Debug, Serialize)]
+pub(super) struct RedriveAnswer {
+    items: Vec<RedriveResult>,
+}
+
+#[derive(Debug, Serialize)]
+struct RedriveResult {
+    #[serde(flatten)]
+    place: Place,
+    /// `redriven`, `redriven_before`, `unknown` or `failed`.
+    result: &'static str,
+    /// Where the record was appended again, as `partition/offset`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redriven_to: Option<String>,
+    /// Why it failed; sending the same again is safe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+impl RedriveResult {
+    fn of(place: Place, outcome: Result<Redrive, RedriveError>) -> Self {
+        let to = |redriven: Redriven| Some(format!("{}/{}", redriven.partition, redriven.offset));
+        let (result, redriven_to, detail) = match outcome {
+            Ok(Redrive::Done(redriven)) => ("redriven", to(redriven), None),
+            Ok(Redrive::DoneBefore(redriven)) => ("redriven_before", to(redriven), None),
+            Ok(Redrive::Unknown) => ("unknown", None, None),
+            Err(error) => ("failed", None, Some(error.to_string())),
+        };
+        Self { place, result, redriven_to, detail }
+    }
+}
+
+/// `POST /admin/dead-letters/redrive`
+pub(super) async fn redrive(
+    State(admin): State<Admin>,
+    _: Authorized<keys::Admin>,
+    order: Result<Json<Order>, JsonRejection>,
+) -> Result<Json<RedriveAnswer>, Problem> {
+    let allowed = "send {\"partition\":…,\"offset\":…}, or {\"letters\":[…]} with up to 100 of these";
+    let refused =
+        |code, reason: String| Problem::new(StatusCode::BAD_REQUEST, code, format!("{reason}; {allowed}"));
+    let Json(order) = order.map_err(|error| refused("malformed_body", error.body_text()))?;
+    let places = match order {
+        Order::One(place) => vec![place],
+        Order::Several { letters } => letters,
+    };
+    if places.is_empty() || places.len() > MOST_REDRIVEN {
+        return Err(refused("invalid_order", format!("{} letters were named", places.len())));
+    }
+    admin.processor()?;
+    let work = async move {
+        let context = admin.processor()?.context();
+        let mut items = Vec::with_capacity(places.len());
+        for place in places {
+            items.push(RedriveResult::of(place, admin.0.redriver.redrive(context, place).await));
+        }
+        Ok(Json(RedriveAnswer { items }))
+    };
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a caller who hangs up must not come between an append and its mark"
+    )]
+    let work = tokio::spawn(work);
+    work.await.unwrap_or_else(|error| {
+        Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", error.to_string()))
+    })
+}

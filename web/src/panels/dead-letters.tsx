@@ -1,0 +1,73 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { processor, type DeadLetter, type DeadLetters as Answer, type Redriven } from "../api";
+import { time, words } from "../format";
+import { Panel, Problem } from "../panel";
+
+export function DeadLetters() {
+  const queries = useQueryClient();
+  const letters = useQuery({
+    queryKey: ["dead-letters"],
+    queryFn: () => processor<Answer>("admin/dead-letters?limit=100"),
+    refetchInterval: 5_000,
+  });
+  const redrive = useMutation({
+    mutationFn: ({ partition, offset }: DeadLetter) =>
+      processor<Redriven>("admin/dead-letters/redrive", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ partition, offset }),
+      }),
+    onSettled: () => queries.invalidateQueries({ queryKey: ["dead-letters"] }),
+  });
+  const said = redrive.data?.items[0];
+  return (
+    <Panel title="Dead letters" wide>
+      <p className="note">
+        Records that could not be applied, as they were. Redriving appends a record to the log again, for when what was
+        wrong has been mended; the letter stays.
+      </p>
+      <Problem error={letters.error ?? redrive.error} />
+      <p role="status" className="note">
+        {said && `Partition ${said.partition}, offset ${said.offset}: ${words(said.result)}${said.detail ? `, ${said.detail}` : ""}.`}
+      </p>
+      {letters.data?.items.length === 0 && <p className="note">There are none.</p>}
+      <ul className="letters">
+        {letters.data?.items.map((letter) => (
+          <Letter
+            key={`${letter.partition}-${letter.offset}`}
+            letter={letter}
+            busy={redrive.isPending}
+            redrive={() => redrive.mutate(letter)}
+          />
+        ))}
+      </ul>
+      {letters.data?.more && <p className="note">There are more: `shopsmart dead-letters list` shows all.</p>}
+    </Panel>
+  );
+}
+
+function Letter({ letter, busy, redrive }: { letter: DeadLetter; busy: boolean; redrive: () => void }) {
+  const place = `partition ${letter.partition}, offset ${letter.offset}`;
+  return (
+    <li>
+      <div className="title">
+        <h3>
+          {words(letter.reason)} <span className="note">{place}</span>
+        </h3>
+        {letter.redriven_to === null ? (
+          <button type="button" disabled={busy} onClick={redrive} aria-label={`Redrive ${place}`}>
+            Redrive
+          </button>
+        ) : (
+          <span className="note">redriven</span>
+        )}
+      </div>
+      <p className="note">
+        {time(letter.append_time_ms)}, key <code>{letter.key === "" ? "(none)" : letter.key}</code>
+      </p>
+      <pre tabIndex={0} aria-label={`Payload of ${place}`}>
+        {letter.event ? JSON.stringify(letter.event, null, 2) : letter.value === "" ? "(empty)" : letter.value}
+      </pre>
+    </li>
+  );
+}

@@ -1,0 +1,168 @@
+// The operations page in a real Chromium, against running services with data in them.
+//
+//   SHOPSMART_OPS_URL   where the page is (…/ops/)
+//   SHOPSMART_CHROMIUM  the browser's program
+//   SHOPSMART_SHOTS     folder for screenshots; none are kept without it
+//
+// `cargo test -p system-tests operations_page` starts the services and sets these.
+
+import axe from "axe-core";
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { chromium } from "playwright-core";
+
+const url = process.env.SHOPSMART_OPS_URL;
+const executablePath = process.env.SHOPSMART_CHROMIUM;
+const shots = process.env.SHOPSMART_SHOTS;
+assert.ok(url && executablePath, "SHOPSMART_OPS_URL and SHOPSMART_CHROMIUM are wanted");
+
+const SIZES = { phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 900 } };
+
+let browser;
+
+before(async () => {
+  if (shots) mkdirSync(shots, { recursive: true });
+  browser = await chromium.launch({
+    executablePath,
+    args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+});
+
+after(() => browser?.close());
+
+/** The page at a size and in a theme, live; `run` gets it. */
+async function opened({ size = "desktop", theme = "light" }, run) {
+  const context = await browser.newContext({ viewport: SIZES[size], colorScheme: theme });
+  // The page's policy allows no scripts but its own; axe comes by another way than a script tag.
+  const page = await context.newPage();
+  const complaints = [];
+  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  page.on("requestfailed", (request) => {
+    // A stream that is still open when the page closes is no failure.
+    if (request.failure()?.errorText !== "net::ERR_ABORTED") complaints.push(`${request.url()}: ${request.failure()?.errorText}`);
+  });
+  try {
+    await page.goto(url);
+    await page.locator(".connection.live").waitFor();
+    await run(page);
+    assert.deepEqual(complaints, []);
+  } finally {
+    await context.close();
+  }
+}
+
+/** Looks up a shopper and a product that the test data has, so that every panel is filled. */
+async function filled(page, shopper = "ada") {
+  await page.getByLabel("Id of the shopper").fill(shopper);
+  await page.getByRole("region", { name: "A shopper" }).getByRole("button", { name: "Look up" }).click();
+  await page.getByRole("region", { name: "History" }).waitFor();
+  await page.getByLabel("Id of the product").fill("kettle");
+  await page.getByRole("region", { name: "A product" }).getByRole("button", { name: "Look up" }).click();
+  await page.getByRole("region", { name: "Neighbours" }).waitFor();
+  await page.getByRole("region", { name: "Windows" }).waitFor();
+  await page.getByRole("heading", { name: /undecodable/ }).first().waitFor();
+}
+
+for (const size of Object.keys(SIZES)) {
+  for (const theme of ["light", "dark"]) {
+    test(`accessible and without overflow on a ${size} in ${theme}`, () =>
+      opened({ size, theme }, async (page) => {
+        await filled(page);
+        if (shots) await page.screenshot({ path: join(shots, `${size}-${theme}.png`), fullPage: true });
+        await page.evaluate(axe.source);
+        const { violations } = await page.evaluate(() => globalThis.axe.run());
+        const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+        const found = serious.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`);
+        assert.deepEqual(found, []);
+        const [inner, scrolled] = await page.evaluate(() => [innerWidth, document.documentElement.scrollWidth]);
+        assert.ok(scrolled <= inner, `the page is ${scrolled} px wide in a window of ${inner}`);
+      }));
+  }
+}
+
+test("shows the pipeline, each partition and what became of the events", () =>
+  opened({}, async (page) => {
+    const flow = page.getByRole("region", { name: "Pipeline" });
+    assert.deepEqual(await flow.locator("strong").allTextContents(), [
+      "events",
+      "Shopper stage",
+      "product-activity",
+      "Product stage",
+      "serving store",
+    ]);
+    const rows = page.getByRole("region", { name: "Partitions" }).getByRole("row");
+    // Two partitions of each topic, and the head.
+    await page.waitForFunction(() => document.querySelectorAll("[aria-label=Partitions] tbody tr").length === 4);
+    assert.equal(await rows.count(), 5);
+    const outcomes = await page.locator(".bars dd").allTextContents();
+    assert.ok(Number(outcomes[0].replaceAll(",", "")) > 0, `applied: ${outcomes}`);
+    assert.ok(Number(outcomes[3]) > 0, `dead letters: ${outcomes}`);
+  }));
+
+test("shows a new event's effect by itself", () =>
+  opened({}, async (page) => {
+    await filled(page);
+    const product = `new-${Date.now()}`;
+    const [trending, history] = ["Trending now", "History"].map((name) => page.getByRole("region", { name }));
+    const applied = page.locator(".bars dd").first();
+    const before = await applied.textContent();
+    assert.equal(await trending.getByText(product).count(), 0);
+    const shopper = (at) => (at === 0 ? "ada" : `${product}-${at}`);
+    const events = Array.from({ length: 20 }, (_, at) => ({
+      event_type: "purchase",
+      user_id: shopper(at),
+      product_id: product,
+    }));
+    const answer = await fetch(new URL("../events/batch", url), {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ events }),
+    });
+    assert.equal(answer.status, 200);
+    const begun = performance.now();
+    const shown = async (what, seen) => {
+      await seen;
+      console.log(`${what} after ${Math.round(performance.now() - begun)} ms`);
+    };
+    await Promise.all([
+      shown("in the history", history.getByText(product).waitFor()),
+      shown("counted", page.waitForFunction((before) => document.querySelector(".bars dd").textContent !== before, before)),
+      shown("trending", trending.getByText(product).waitFor()),
+    ]);
+  }));
+
+test("explains what a shopper is recommended", () =>
+  opened({}, async (page) => {
+    await filled(page, "cy");
+    await page.locator(".reasons li", { hasText: /seen (once|\d+ times) in one session/ }).first().waitFor();
+  }));
+
+test("works by keyboard alone, and remembers the theme", () =>
+  opened({ theme: "light" }, async (page) => {
+    await page.keyboard.press("Tab");
+    assert.equal(await page.evaluate(() => document.activeElement?.textContent?.trim()), "Skip to the figures");
+    await page.keyboard.press("Enter");
+    assert.equal(await page.evaluate(() => document.activeElement?.id), "main");
+    await page.getByRole("button", { name: "Dark theme" }).focus();
+    await page.keyboard.press("Enter");
+    const scheme = () => page.evaluate(() => getComputedStyle(document.documentElement).colorScheme);
+    assert.equal(await scheme(), "dark");
+    await page.reload();
+    await page.locator(".connection.live").waitFor();
+    assert.equal(await scheme(), "dark");
+  }));
+
+test("redrives a dead letter, once", () =>
+  opened({}, async (page) => {
+    const letters = page.getByRole("region", { name: "Dead letters" });
+    const button = letters.getByRole("button", { name: /^Redrive partition/ }).last();
+    const name = await button.getAttribute("aria-label");
+    await button.click();
+    const told = letters.getByRole("status");
+    await page.waitForFunction(() => /redriven/.test(document.querySelector("main").innerText));
+    assert.match(await told.textContent(), /offset \d+: redriven/);
+    await letters.getByRole("button", { name, exact: true }).waitFor({ state: "detached" });
+  }));
