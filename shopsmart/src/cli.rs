@@ -1,10 +1,13 @@
 //! What people type: the commands, their options, and the exit codes.
 
+mod dead_letters;
 mod demo;
 mod dev;
 mod evaluate;
 mod interrupt;
+mod lag;
 mod replay;
+mod server;
 mod simulate;
 mod target;
 mod topics;
@@ -59,6 +62,16 @@ enum Command {
     /// event_type,category_id), plain or gzip. Nothing needs to run: the algorithm of the services works in this process.
     /// Prints hit rate and mean reciprocal rank at 20, and how sure the differences are.
     Evaluate(evaluate::EvaluateArgs),
+    /// Show how far the processor is behind, for each partition
+    ///
+    /// Partitions of other copies are shown as these last said; ask any copy.
+    ///
+    /// Exit code: 0 = not behind, 2 = behind the limits given, or work on a partition stands still, 1 = it could not be
+    /// asked.
+    Lag(lag::LagArgs),
+    /// Look at records that could not be applied, and give them to the pipeline again
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLettersCommand),
     /// Create or show the topics in Kafka
     #[command(subcommand)]
     Topics(topics::TopicsCommand),
@@ -95,6 +108,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Replay(args) => replay::run(args).await,
         Command::Simulate(args) => simulate::run(args),
         Command::Evaluate(args) => evaluate::run(args).await,
+        Command::Lag(args) => lag::run(args).await,
+        Command::DeadLetters(command) => dead_letters::run(command).await,
         Command::Topics(command) => topics::run(command).await,
         Command::Rebuild(args) => rebuild::run(&args.into()).await.map(|()| ExitCode::SUCCESS),
         Command::State(StateCommand::Digest(args)) => state::digest(&args.into()).await,

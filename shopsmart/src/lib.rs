@@ -2,9 +2,11 @@
 
 pub mod cli;
 pub mod client;
+pub mod dead_letters;
 pub mod demo;
 pub mod dev;
 pub mod embedded;
+pub mod lag;
 pub mod prequential;
 pub mod rebuild;
 pub mod replay;
