@@ -5,6 +5,7 @@
 
 pub mod dataset;
 pub mod program;
+pub mod proxy;
 pub mod servers;
 
 /// The value of an environment variable that the test runner sets.

@@ -8,4 +8,5 @@ pub mod interrupt;
 pub mod services;
 pub mod steps;
 pub mod test;
+pub mod tools;
 pub mod workspace;

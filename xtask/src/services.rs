@@ -28,6 +28,7 @@ use anyhow::Result;
 
 pub use backend::Backend;
 pub use environment::{CASSANDRA, KAFKA, KAFKA_SECURED, REDIS, REDIS_CLUSTER, REDIS_SECURED, TLS};
+pub(crate) use packages::{find, install, may_install};
 pub use run::{Lifetime, reap_abandoned};
 
 use backend::Running;

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::services::{Options, Services};
 use crate::workspace::{Workspace, cargo};
-use crate::{architecture, steps};
+use crate::{architecture, steps, tools};
 
 /// Where system tests find the programs they run: the directory with `ingest`, `stream-processor`, `serving` and
 /// `shopsmart`.
@@ -61,6 +61,7 @@ pub fn test(workspace: &Workspace, selection: &Selection) -> Result<()> {
     }
 
     let mut command = tests(workspace, selection);
+    command.envs(tools::prepare(workspace)?);
     if selection.no_services {
         return steps::run("cargo test, without servers", &mut command);
     }

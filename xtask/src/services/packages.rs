@@ -106,9 +106,18 @@ pub fn find(program: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file())
 }
 
-fn install(packages: &[&str]) -> Result<()> {
+/// Whether [`install`] can do it: as root on Debian.
+pub fn may_install() -> bool {
+    rustix::process::geteuid().is_root() && Path::new("/etc/debian_version").exists()
+}
+
+/// Installs Debian packages.
+///
+/// # Errors
+/// When that is not possible here, or fails.
+pub fn install(packages: &[&str]) -> Result<()> {
     let names = packages.join(" ");
-    if !(rustix::process::geteuid().is_root() && Path::new("/etc/debian_version").exists()) {
+    if !may_install() {
         bail!("please install {names} (as Debian calls them), or start a docker engine with compose");
     }
     apt("apt-get update", &["update"])?;
