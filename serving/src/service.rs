@@ -5,8 +5,9 @@ use crate::metrics;
 use crate::reader::Reader;
 use crate::snapshots::Snapshots;
 use axum::Router;
-use axum::http::Method;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
+use axum::http::{Method, StatusCode};
+use axum::routing::options;
 use catalog::Catalog;
 use service_runtime::SharedClock;
 use service_runtime::http::instrument;
@@ -58,7 +59,14 @@ impl Serving {
     /// The routes, instrumented; ready to be merged with those of other services.
     pub fn router(&self) -> Router {
         let timeout = self.app.engine.config.http.request_timeout();
-        let router = routes().split_for_parts().0.with_state(self.app.clone());
+        let (mut router, description) = routes().split_for_parts();
+        if !self.app.engine.config.cors_origins.is_empty() {
+            // A preflight needs a route of its own: the process's fallback for other methods would come before the layer.
+            for path in description.paths.paths.keys() {
+                router = router.route(path, options(|| async { StatusCode::NO_CONTENT }));
+            }
+        }
+        let router = router.with_state(self.app.clone());
         instrument(router.layer(cors(&self.app.engine.config.cors_origins)), "serving", timeout)
     }
 

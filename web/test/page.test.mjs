@@ -8,51 +8,9 @@
 
 import axe from "axe-core";
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
-
-const url = process.env.SHOPSMART_OPS_URL;
-const executablePath = process.env.SHOPSMART_CHROMIUM;
-const shots = process.env.SHOPSMART_SHOTS;
-assert.ok(url && executablePath, "SHOPSMART_OPS_URL and SHOPSMART_CHROMIUM are wanted");
-
-const SIZES = { phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 900 } };
-
-let browser;
-
-before(async () => {
-  if (shots) mkdirSync(shots, { recursive: true });
-  browser = await chromium.launch({
-    executablePath,
-    args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-  });
-});
-
-after(() => browser?.close());
-
-/** The page at a size and in a theme, live; `run` gets it. */
-async function opened({ size = "desktop", theme = "light" }, run) {
-  const context = await browser.newContext({ viewport: SIZES[size], colorScheme: theme });
-  // The page's policy allows no scripts but its own; axe comes by another way than a script tag.
-  const page = await context.newPage();
-  const complaints = [];
-  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
-  page.on("pageerror", (error) => complaints.push(String(error)));
-  page.on("requestfailed", (request) => {
-    // A stream that is still open when the page closes is no failure.
-    if (request.failure()?.errorText !== "net::ERR_ABORTED") complaints.push(`${request.url()}: ${request.failure()?.errorText}`);
-  });
-  try {
-    await page.goto(url);
-    await page.locator(".connection.live").waitFor();
-    await run(page);
-    assert.deepEqual(complaints, []);
-  } finally {
-    await context.close();
-  }
-}
+import { test } from "node:test";
+import { live, shots, SIZES, url } from "./browser.mjs";
 
 /** Looks up a shopper and a product that the test data has, so that every panel is filled. */
 async function filled(page, shopper = "ada") {
@@ -69,7 +27,7 @@ async function filled(page, shopper = "ada") {
 for (const size of Object.keys(SIZES)) {
   for (const theme of ["light", "dark"]) {
     test(`accessible and without overflow on a ${size} in ${theme}`, () =>
-      opened({ size, theme }, async (page) => {
+      live({ size, theme }, async (page) => {
         await filled(page);
         if (shots) await page.screenshot({ path: join(shots, `${size}-${theme}.png`), fullPage: true });
         await page.evaluate(axe.source);
@@ -84,7 +42,7 @@ for (const size of Object.keys(SIZES)) {
 }
 
 test("shows the pipeline, each partition and what became of the events", () =>
-  opened({}, async (page) => {
+  live({}, async (page) => {
     const flow = page.getByRole("region", { name: "Pipeline" });
     assert.deepEqual(await flow.locator("strong").allTextContents(), [
       "events",
@@ -103,7 +61,7 @@ test("shows the pipeline, each partition and what became of the events", () =>
   }));
 
 test("shows a new event's effect by itself", () =>
-  opened({}, async (page) => {
+  live({}, async (page) => {
     await filled(page);
     const product = `new-${Date.now()}`;
     const [trending, history] = ["Trending now", "History"].map((name) => page.getByRole("region", { name }));
@@ -135,13 +93,13 @@ test("shows a new event's effect by itself", () =>
   }));
 
 test("explains what a shopper is recommended", () =>
-  opened({}, async (page) => {
+  live({}, async (page) => {
     await filled(page, "cy");
     await page.locator(".reasons li", { hasText: /seen (once|\d+ times) in one session/ }).first().waitFor();
   }));
 
 test("works by keyboard alone, and remembers the theme", () =>
-  opened({ theme: "light" }, async (page) => {
+  live({ theme: "light" }, async (page) => {
     await page.keyboard.press("Tab");
     assert.equal(await page.evaluate(() => document.activeElement?.textContent?.trim()), "Skip to the figures");
     await page.keyboard.press("Enter");
@@ -156,7 +114,7 @@ test("works by keyboard alone, and remembers the theme", () =>
   }));
 
 test("redrives a dead letter, once", () =>
-  opened({}, async (page) => {
+  live({}, async (page) => {
     const letters = page.getByRole("region", { name: "Dead letters" });
     const button = letters.getByRole("button", { name: /^Redrive partition/ }).last();
     const name = await button.getAttribute("aria-label");

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cart;
+mod cors;
 mod examples;
 mod fallback;
 mod freshness;

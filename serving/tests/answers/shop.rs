@@ -39,7 +39,7 @@ pub struct Shop {
     pub catalog: Arc<Catalog>,
     pub clock: Arc<ManualClock>,
     pub serving: Serving,
-    router: Router,
+    pub router: Router,
     /// Where `publish` writes to.
     to_store: bool,
     to_state: bool,

@@ -46,8 +46,10 @@ fn answer((name, kind, content): Asset, tag: &str, asked: &HeaderMap, serving_ur
     let mut response = (caching, [(CONTENT_TYPE, kind)], content).into_response();
     if name.is_empty() {
         // Nothing but its own files runs in the page, and it asks nobody but the services.
+        // To a browser, a path that does not end in a slash means that one address.
+        let slash = if serving_url.is_empty() || serving_url.ends_with('/') { "" } else { "/" };
         let policy = format!(
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self' {serving_url}; \
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self' {serving_url}{slash}; \
              base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         );
         let headers = [

@@ -2,5 +2,6 @@
 
 mod alerts;
 mod dead_letters;
+mod lag;
 mod page;
 mod support;

@@ -1,4 +1,4 @@
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use bytes::Bytes;
 use event_log::embedded::{EmbeddedLog, open_database};
 use event_log::{EventLog, NewRecord, ProducerMode, TopicSpec};
@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use system_tests::program::{Program, free_address, until};
+use system_tests::servers::Installation;
 
 /// `shopsmart dev` on a folder.
 pub struct Dev {
@@ -37,7 +38,6 @@ impl Dev {
 /// Puts records into the topic `events` of a folder that no server runs on, as another producer would: what ingest would
 /// refuse.
 pub async fn append_by_hand(scratch: &Path, records: &[(&str, &[u8])]) -> Result<()> {
-    // In the future, so that the record is still there and new when a server comes to it.
     let log = EmbeddedLog::open(open_database(&scratch.join("data"))?, Arc::new(now_ms))?;
     let spec = TopicSpec { name: "events".to_owned(), partitions: 2, compacted: false, retention_ms: None };
     log.ensure_topics(&[spec]).await?;
@@ -83,7 +83,25 @@ pub async fn some_shopping(dev: &Dev) -> Result<()> {
         let event =
             json!({ "event_type": kind, "user_id": user, "product_id": product, "category_id": "kitchen" });
         let (status, answer) = post(&dev.url("/events"), &event, None).await?;
-        anyhow::ensure!(status == 202, "{status}: {answer}");
+        ensure!(status == 202, "{status}: {answer}");
     }
     Ok(())
+}
+
+/// The same installation as another process sees it: with `changes` to the text of its configuration.
+pub fn variant(
+    of: &Installation,
+    scratch: &Path,
+    name: &str,
+    changes: &[(String, String)],
+) -> Result<Installation> {
+    let mut variant = Installation::new(scratch, name, "unused", 1)?;
+    let mut text = std::fs::read_to_string(&of.config)?;
+    for (from, to) in changes {
+        ensure!(text.contains(from), "{from} is not in the configuration");
+        text = text.replace(from, to);
+    }
+    std::fs::write(&variant.config, text)?;
+    variant.processor = of.processor;
+    Ok(variant)
 }
