@@ -4,6 +4,7 @@ import { createRoot } from "react-dom/client";
 import { App } from "./app";
 import "uplot/dist/uPlot.min.css";
 import "./style.css";
+import "./panels.css";
 
 const queries = new QueryClient({ defaultOptions: { queries: { retry: false } } });
 
