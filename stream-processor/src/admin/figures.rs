@@ -73,8 +73,9 @@ impl From<&Status> for Point {
 const NEW_SHARE: f64 = 0.4;
 
 /// Works out rates from one look to the next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sampler {
+    copy: String,
     last: Option<(Instant, ByPartition)>,
     rates: HashMap<&'static str, Rates>,
 }
@@ -97,15 +98,19 @@ struct Rates {
 }
 
 impl Sampler {
+    /// A sampler of the copy that is configured by this name; without one it goes by the name of its machine.
+    pub(super) fn new(instance_id: &str) -> Self {
+        Self { copy: copy_name(instance_id), last: None, rates: HashMap::new() }
+    }
+
     /// Looks at `processor`.
     pub(super) async fn look(&mut self, processor: &Processor) -> Status {
         let context = processor.context();
         let at_ms = context.parts.clock.now_ms();
         let reports = processor.registry().report(at_ms);
         self.take_rates(&reports);
-        let copy = copy_name(&context.config.instance_id);
         let stages = StageName::ALL.map(|stage| self.stage(stage.as_str(), &reports));
-        let owned = |report| OwnedPartition { report, owner: copy.clone() };
+        let owned = |report| OwnedPartition { report, owner: self.copy.clone() };
         Status {
             at_ms,
             generation: context.config.generation,
@@ -113,7 +118,7 @@ impl Sampler {
             outcomes: processor.registry().outcomes().into(),
             partitions: reports.into_iter().map(owned).collect(),
             others: others(processor).await,
-            copy,
+            copy: self.copy.clone(),
         }
     }
 

@@ -60,7 +60,7 @@ impl Live {
     pub(super) async fn keep(&self, processor: &Processor) {
         let mut ticker = tokio::time::interval(EVERY);
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut sampler = Sampler::default();
+        let mut sampler = Sampler::new(&processor.context().config.instance_id);
         loop {
             ticker.tick().await;
             self.update(sampler.look(processor).await);

@@ -145,7 +145,7 @@ async fn poison_is_kept_once_and_stalls_nobody(installation: &Installation, lag:
     .await?;
     let url = format!("http://{}/admin/dead-letters", installation.processor);
     let letters = until("the dead letter", &url, |letters| {
-        letters.as_array().filter(|letters| !letters.is_empty()).cloned()
+        letters["items"].as_array().filter(|letters| !letters.is_empty()).cloned()
     })
     .await?;
     let ours: Vec<&Value> = letters.iter().filter(|letter| letter["key"] == user).collect();
