@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use system_tests::program::{PATIENCE, free_address, get, until};
 use system_tests::proxy::Proxy;
-use system_tests::servers::{Installation, NEEDED as SERVERS};
+use system_tests::servers::{Installation, NEEDED as SERVERS, Redis};
 use system_tests::{given, have};
 
 const PROMETHEUS: &str = "SHOPSMART_TEST_PROMETHEUS";
@@ -156,10 +156,11 @@ async fn a_provoked_lag_raises_the_alert_and_every_query_of_the_dashboard_has_da
     let unique = std::process::id();
     let names = format!("alerts{unique}");
     let generation = 2_000 + (unique % 1_000) as u16;
-    let installation = Installation::new(scratch.path(), &names, &names, generation)?;
+    let installation = Installation::new(scratch.path(), &names, &names, generation, Redis::Single)?;
     // The processor's Redis is behind the proxy; serving asks it directly.
     let config = std::fs::read_to_string(&installation.config)?;
-    let mut behind = Installation::new(scratch.path(), &format!("{names}-slow"), &names, generation)?;
+    let mut behind =
+        Installation::new(scratch.path(), &format!("{names}-slow"), &names, generation, Redis::Single)?;
     std::fs::write(&behind.config, config.replace(&redis, &format!("redis://{}", proxy.address)))?;
     behind.processor = installation.processor;
     let mut processor = behind.start_ready("stream-processor").await?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 use system_tests::program::{PATIENCE, free_address, until};
 use system_tests::proxy::Proxy;
-use system_tests::servers::{Installation, NEEDED};
+use system_tests::servers::{Installation, NEEDED, Redis};
 use system_tests::{given, have};
 
 /// How long nobody processes.
@@ -17,7 +17,7 @@ const WITHIN_MS: i64 = 2_000;
 fn installation(scratch: &Path, what: &str, offset: u32) -> Result<Installation> {
     let unique = std::process::id() % 500;
     let names = format!("{what}{unique}");
-    Installation::new(scratch, &names, &names, (offset + unique) as u16)
+    Installation::new(scratch, &names, &names, (offset + unique) as u16, Redis::Single)
 }
 
 #[tokio::test]

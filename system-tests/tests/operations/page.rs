@@ -4,7 +4,7 @@ use serde_json::json;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use system_tests::program::until;
-use system_tests::servers::{Installation, NEEDED as SERVERS};
+use system_tests::servers::{Installation, NEEDED as SERVERS, Redis};
 use system_tests::{given, have};
 
 const NEEDED: [&str; 3] = ["SHOPSMART_TEST_BIN", "SHOPSMART_TEST_NODE", "SHOPSMART_TEST_CHROMIUM"];
@@ -63,7 +63,7 @@ async fn the_page_of_three_services_with_keys_asks_for_one_and_finds_serving() -
     let scratch = tempfile::tempdir()?;
     let unique = std::process::id() % 500;
     let names = format!("page{unique}");
-    let plain = Installation::new(scratch.path(), &names, &names, (7_000 + unique) as u16)?;
+    let plain = Installation::new(scratch.path(), &names, &names, (7_000 + unique) as u16, Redis::Single)?;
     let keys = format!("keys = [{{ name = \"operators\", hash = \"{KEY_HASH}\", scopes = [\"read\"] }}]\n");
     let page = format!("http://{}", plain.processor);
     let changes = [

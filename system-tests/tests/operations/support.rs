@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use system_tests::program::{Program, free_address, until};
-use system_tests::servers::Installation;
+use system_tests::servers::{Installation, Redis};
 
 /// `shopsmart dev` on a folder.
 pub struct Dev {
@@ -95,7 +95,7 @@ pub fn variant(
     name: &str,
     changes: &[(String, String)],
 ) -> Result<Installation> {
-    let mut variant = Installation::new(scratch, name, "unused", 1)?;
+    let mut variant = Installation::new(scratch, name, "unused", 1, Redis::Single)?;
     let mut text = std::fs::read_to_string(&of.config)?;
     for (from, to) in changes {
         ensure!(text.contains(from), "{from} is not in the configuration");
