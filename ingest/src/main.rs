@@ -50,7 +50,7 @@ async fn main() -> anyhow::Result<()> {
     telemetry::init_tracing(&log);
     let metrics = telemetry::install_metrics();
     let keys = Keys::load(config.keys.clone(), config.keys_file.clone(), "ingest")?;
-    keys.check_listen(config.http.listen, args.insecure || config.insecure, "ingest")?;
+    keys.check_listen(config.http.listen, args.insecure || config.insecure, "ingest.http.listen")?;
 
     // Events and catalog are sources: their names carry no generation, so any will do.
     let (log, topics) = (wiring::kafka(&kafka)?, Topics::new(&kafka.topic_prefix, 1));

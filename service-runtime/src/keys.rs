@@ -161,15 +161,17 @@ impl Keys {
         }
     }
 
-    /// Refuses to listen beyond loopback without keys, unless `insecure` says that this is wanted. `section` is the dotted
-    /// path of the service's section, for messages.
+    /// Refuses to listen beyond loopback without keys, unless `insecure` says that this is wanted. `key` is the dotted path
+    /// of the address, for messages.
     ///
     /// # Errors
-    /// [`ConfigError::Invalid`] for `<section>.http.listen`.
-    pub fn check_listen(&self, listen: SocketAddr, insecure: bool, section: &str) -> Result<(), ConfigError> {
-        let safe = insecure || listen.ip().is_loopback() || !self.is_open();
-        let allowed = "a loopback address while no keys are configured, unless told --insecure";
-        ConfigError::require(safe, section, "http.listen", listen, allowed)
+    /// [`ConfigError::Invalid`] for `key`.
+    pub fn check_listen(&self, listen: SocketAddr, insecure: bool, key: &str) -> Result<(), ConfigError> {
+        if insecure || listen.ip().is_loopback() || !self.is_open() {
+            return Ok(());
+        }
+        let allowed = "a loopback address while no keys are configured, unless told --insecure".to_owned();
+        Err(ConfigError::Invalid { key: key.to_owned(), value: listen.to_string(), allowed })
     }
 
     fn current(&self) -> Arc<[Key]> {

@@ -24,7 +24,7 @@ async fn main() -> anyhow::Result<()> {
     telemetry::init_tracing(&log);
     let metrics = telemetry::install_metrics();
     let keys = Keys::load(config.keys.clone(), config.keys_file.clone(), "serving")?;
-    keys.check_listen(config.http.listen, config.insecure, "serving")?;
+    keys.check_listen(config.http.listen, config.insecure, "serving.http.listen")?;
     let http = config.http.clone();
     let listener = TcpListener::bind(http.listen).await.context("cannot listen: see serving.http.listen")?;
 

@@ -50,7 +50,7 @@ async fn main() -> anyhow::Result<()> {
     telemetry::init_tracing(&log);
     let metrics = telemetry::install_metrics();
     let keys = Keys::load(config.keys.clone(), config.keys_file.clone(), "processor")?;
-    keys.check_listen(config.listen, config.insecure)?;
+    keys.check_listen(config.listen, config.insecure, "processor.listen")?;
     let http = HttpConfig { listen: config.listen, ..HttpConfig::default() };
     let listener = TcpListener::bind(http.listen).await.context("cannot listen: see processor.listen")?;
 

@@ -38,11 +38,11 @@ fn no_keys_means_open_on_loopback_only() {
     let (open, closed) = (Keys::open(), shop());
     assert!(open.authorize(None, Scope::Admin).unwrap().is_admin());
     let (inside, outside) = ("127.0.0.1:80".parse().unwrap(), "0.0.0.0:80".parse().unwrap());
-    assert!(open.check_listen(inside, false, "ingest").is_ok());
-    let refused = open.check_listen(outside, false, "ingest").unwrap_err().to_string();
+    assert!(open.check_listen(inside, false, "ingest.http.listen").is_ok());
+    let refused = open.check_listen(outside, false, "ingest.http.listen").unwrap_err().to_string();
     assert!(refused.contains("`ingest.http.listen`") && refused.contains("--insecure"), "{refused}");
-    assert!(open.check_listen(outside, true, "ingest").is_ok());
-    assert!(closed.check_listen(outside, false, "ingest").is_ok());
+    assert!(open.check_listen(outside, true, "ingest.http.listen").is_ok());
+    assert!(closed.check_listen(outside, false, "ingest.http.listen").is_ok());
 }
 
 #[test]

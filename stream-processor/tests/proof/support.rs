@@ -136,7 +136,7 @@ impl Bench {
         let events: u64 = self.ends(&self.parts.topics.events).await.iter().sum();
         loop {
             let activity: u64 = self.ends(&self.parts.topics.product_activity).await.iter().sum();
-            let report = processor.registry().report();
+            let report = processor.registry().report(0);
             let processed = |stage: &str| -> u64 {
                 report.iter().filter(|figures| figures.stage == stage).map(|figures| figures.processed).sum()
             };
