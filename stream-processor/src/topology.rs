@@ -17,7 +17,7 @@ use crate::publish::ListCache;
 use crate::status::{PartitionStatus, Registry};
 use crate::{layout, markers, metrics};
 use event_log::{GroupMember, GroupOptions, LogError, Rebalance, TopicPartition};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -86,8 +86,9 @@ impl Processor {
         let context = &self.context;
         // Lists name categories and leave out inactive products: nothing is published before these are known.
         tokio::select! {
-            () = context.parts.catalog.loaded() => {}
+            biased;
             () = token.cancelled() => return Ok(()),
+            () = context.parts.catalog.loaded() => {}
         }
         let group = GroupOptions {
             group_id: format!("{}-g{}", context.config.group_id, context.config.generation),
@@ -111,7 +112,7 @@ impl Processor {
 struct Tasks {
     context: Arc<Context>,
     running: JoinSet<Result<(), TaskError>>,
-    owned: HashMap<TopicPartition, Owned>,
+    owned: BTreeMap<TopicPartition, Owned>,
     starts: Requests<StartRequest>,
     commits: Requests<(TopicPartition, u64)>,
 }
@@ -140,7 +141,7 @@ impl Tasks {
         Self {
             context,
             running: JoinSet::new(),
-            owned: HashMap::new(),
+            owned: BTreeMap::new(),
             starts: mpsc::channel(REQUESTS),
             commits: mpsc::channel(REQUESTS),
         }
@@ -153,7 +154,9 @@ impl Tasks {
         token: &CancellationToken,
     ) -> Result<(), ProcessorError> {
         loop {
+            // In this order, not in a random one: the group comes before the tasks, and a simulation can be replayed.
             tokio::select! {
+                biased;
                 () = token.cancelled() => return Ok(()),
                 rebalance = member.next_rebalance() => match rebalance? {
                     Rebalance::Assigned(partitions) => {
@@ -178,8 +181,8 @@ impl Tasks {
                     // Whoever asked may have been stopped meanwhile.
                     drop(request.reply.send(stream));
                 }
-                Some((partition, offset)) = self.commits.1.recv() => member.commit(&partition, offset),
                 Some(ended) = self.running.join_next_with_id() => self.ended(ended)?,
+                Some((partition, offset)) = self.commits.1.recv() => member.commit(&partition, offset),
             }
         }
     }
@@ -224,23 +227,25 @@ impl Tasks {
 
     /// Lets the tasks flush within `budget`, then ends them: what is not flushed is done again by the next owner.
     async fn stop(&mut self, partitions: &[TopicPartition], budget: Duration) {
-        let mut waiting = HashMap::new();
+        let mut waiting: Vec<AbortHandle> = Vec::new();
         for partition in partitions {
             let Some(owned) = self.owned.remove(partition) else { continue };
             owned.token.cancel();
             self.context.registry.remove(owned.stage, partition.partition, &owned.status);
-            waiting.insert(owned.task.id(), owned.task);
+            waiting.push(owned.task);
         }
         let deadline = tokio::time::sleep(budget);
         tokio::pin!(deadline);
         let mut forced = budget.is_zero();
         if forced {
-            waiting.values().for_each(AbortHandle::abort);
+            waiting.iter().for_each(AbortHandle::abort);
         }
         while !waiting.is_empty() && !self.running.is_empty() {
             tokio::select! {
+                biased;
                 Some(ended) = self.running.join_next_with_id() => {
-                    waiting.remove(&id_of(&ended));
+                    let id = id_of(&ended);
+                    waiting.retain(|task| task.id() != id);
                     if let Err(error) = self.ended(ended) {
                         tracing::error!(%error, "a partition ended with an error");
                     }
@@ -250,7 +255,7 @@ impl Tasks {
                 () = &mut deadline, if !forced => {
                     tracing::warn!(partitions = waiting.len(), "stopped before everything was flushed");
                     forced = true;
-                    waiting.values().for_each(AbortHandle::abort);
+                    waiting.iter().for_each(AbortHandle::abort);
                 }
             }
         }

@@ -48,6 +48,8 @@ impl ProductDriver {
         let now = Instant::now();
         if self.round.is_empty() && !self.stale.is_empty() && now >= self.next_round {
             self.round = self.stale.drain().collect();
+            // In a fixed order, so that a simulation can be replayed.
+            self.round.sort_unstable_by_key(|product| product.0);
             self.round_covers = self.stage.checkpoint().next_offset;
             self.next_round = now + Duration::from_millis(self.context.config.publish_interval_ms);
         }

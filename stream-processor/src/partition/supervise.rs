@@ -59,8 +59,9 @@ pub(crate) async fn supervise(supervised: Supervised, token: CancellationToken) 
                 let (stage, partition) = (supervised.stage.as_str(), supervised.partition.partition);
                 tracing::warn!(%error, stage, partition, "starting anew from the stored progress in {pause:?}");
                 tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
+                    biased;
                     () = token.cancelled() => return Ok(()),
+                    () = tokio::time::sleep(pause) => {}
                 }
                 pause = (pause * 2).min(Duration::from_secs(5));
             }
@@ -88,8 +89,9 @@ impl Supervised {
             }
         };
         let loaded = tokio::select! {
-            loaded = load => loaded,
+            biased;
             () = token.cancelled() => return Err(TaskError::Stopped),
+            loaded = load => loaded,
         }?;
         match loaded {
             Loaded::Shopper(progress) => self.run_shopper(progress, token).await,

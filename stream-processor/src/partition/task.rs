@@ -114,8 +114,9 @@ impl<D: Driver> PartitionTask<D> {
                 context.parts.state.get_many(table, context.config.generation, keys)
             });
             let rows = tokio::select! {
-                rows = load => rows?,
+                biased;
                 () = token.cancelled() => return Ok(()),
+                rows = load => rows?,
             };
             for (key, row) in keys.iter().zip(rows) {
                 let admitted = self.driver.stage().admit(key, row);
