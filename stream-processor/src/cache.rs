@@ -1,5 +1,6 @@
 //! Rows in memory: bounded, and never without those that are not stored yet.
 
+use crate::rules::{Rule, is_broken};
 use hashbrown::{Equivalent, HashMap};
 use std::hash::Hash;
 
@@ -82,7 +83,7 @@ impl<K: Hash + Eq + Clone, R> RowCache<K, R> {
     pub(crate) fn stored(&mut self, epoch: u64, keys: &[K]) {
         for key in keys {
             if let Some(entry) = self.young.get_mut(key).or_else(|| self.old.get_mut(key))
-                && entry.changed <= epoch
+                && (entry.changed <= epoch || is_broken(Rule::ChangedSinceCopyStaysChanged))
             {
                 entry.changed = CLEAN;
             }
@@ -105,7 +106,7 @@ impl<K: Hash + Eq + Clone, R> RowCache<K, R> {
             return;
         }
         let mut old = std::mem::take(&mut self.old);
-        old.retain(|_, entry| entry.changed != CLEAN);
+        old.retain(|_, entry| entry.changed != CLEAN && !is_broken(Rule::ChangedRowsStay));
         self.old = std::mem::replace(&mut self.young, old);
     }
 }

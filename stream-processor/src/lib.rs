@@ -19,6 +19,7 @@ mod progress;
 mod publish;
 mod redrive;
 mod refill;
+pub mod rules;
 mod shopper;
 mod stage;
 pub mod start;

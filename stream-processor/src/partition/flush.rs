@@ -4,6 +4,7 @@ use super::TaskError;
 use crate::context::Context;
 use crate::metrics;
 use crate::progress::{Checkpoint, StageName, intent_key, progress_key};
+use crate::rules::{Rule, is_broken};
 use crate::stage::Snapshot;
 use bytes::Bytes;
 use event_log::Append;
@@ -39,15 +40,27 @@ impl<K> Flush<K> {
         let at = snapshot.at;
         let version = at.version(context.config.generation);
         let row = |key: String, state: Bytes| vec![Row { key, version, state }];
-        let intent = at.encode_intent(context.config.generation);
-        put(&context, Table::Progress, row(intent_key(stage, partition), intent)).await?;
+        let intent = row(intent_key(stage, partition), at.encode_intent(context.config.generation));
+        let progress = row(progress_key(stage, partition), snapshot.progress);
+        if !is_broken(Rule::IntentBeforeRows) {
+            put(&context, Table::Progress, intent).await?;
+        }
         for append in appends {
-            append.await?;
+            if is_broken(Rule::AcknowledgedBeforeRows) {
+                break;
+            }
+            match append.await {
+                Err(_) if is_broken(Rule::FailedAppendEndsTask) => {}
+                appended => drop(appended?),
+            }
+        }
+        if is_broken(Rule::ProgressAfterRows) {
+            put(&context, Table::Progress, progress.clone()).await?;
         }
         for (table, rows) in snapshot.rows {
             put(&context, table, rows).await?;
         }
-        put(&context, Table::Progress, row(progress_key(stage, partition), snapshot.progress)).await?;
+        put(&context, Table::Progress, progress).await?;
         put(&context, Table::Published, published).await?;
         metrics::flushed(stage, begun.elapsed(), rows);
         Ok((snapshot.keys, at))
