@@ -3,10 +3,11 @@ use super::driver::Driver;
 use crate::context::Context;
 use crate::metrics;
 use crate::publish::PublishQueue;
+use crate::rules::{Rule, is_broken};
 use crate::shopper::{Packed, Shopper, ShopperOutput};
 use crate::stage::Stage;
 use bytes::Bytes;
-use event_log::{Append, AppendError, NewRecord};
+use event_log::{Append, AppendError, NewRecord, Producer};
 use schemas::names::user_key;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,20 +18,22 @@ pub(crate) struct ShopperDriver {
     pub(crate) stage: Shopper,
     pub(crate) queue: Arc<PublishQueue>,
     pub(crate) topic: Arc<str>,
+    /// The one that this task appends by, from its beginning to its end. One that took the place of a failed one would leave
+    /// a gap: what this task had handed to the failed one comes after what it hands to the new one.
+    pub(crate) producer: Arc<dyn Producer>,
 }
 
 /// Dead letters kept in memory before a flush is due.
 const MAX_DEAD_LETTERS: usize = 1_000;
 
 impl ShopperDriver {
-    /// Appends in order, waiting while the producer's queue is full. A producer that failed is given up for good: this task,
-    /// like every other that uses it, starts anew from its progress with the next one.
+    /// Appends in order, waiting while the producer's queue is full. A failure ends the task.
     async fn append(&self, activity: Vec<Packed>) -> Result<Vec<Append>, TaskError> {
-        if activity.is_empty() {
-            return Ok(Vec::new());
-        }
-        let producer = self.context.producer.get()?;
         let mut appends = Vec::with_capacity(activity.len());
+        let producer = match is_broken(Rule::OneProducerForATask) {
+            true => self.context.producer.get()?,
+            false => Arc::clone(&self.producer),
+        };
         for packed in activity {
             let record = NewRecord {
                 topic: Arc::clone(&self.topic),
@@ -45,10 +48,7 @@ impl ShopperDriver {
                         break;
                     }
                     Err(AppendError::QueueFull) => tokio::time::sleep(Duration::from_millis(5)).await,
-                    Err(error) => {
-                        self.context.producer.discard(&producer);
-                        return Err(error.into());
-                    }
+                    Err(error) => return Err(error.into()),
                 }
             }
         }

@@ -105,6 +105,7 @@ impl Supervised {
         token: &CancellationToken,
     ) -> Result<(), TaskError> {
         let (context, at) = (&self.context, progress.at);
+        let producer = context.producer.get()?;
         let publishing = Publishing::begin(self);
         let stage = Shopper::new(
             self.partition.partition,
@@ -119,8 +120,14 @@ impl Supervised {
             stage,
             queue: Arc::clone(&publishing.queue),
             topic: context.parts.topics.product_activity.as_str().into(),
+            producer: Arc::clone(&producer),
         };
-        self.run_task(driver, publishing, at, token).await
+        let result = self.run_task(driver, publishing, at, token).await;
+        // Every task that uses the failed producer ends like this one; the next attempts share a new one.
+        if let Err(TaskError::Append(_)) = result {
+            context.producer.discard(&producer);
+        }
+        result
     }
 
     async fn run_product(
