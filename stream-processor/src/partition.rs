@@ -33,6 +33,9 @@ pub(crate) enum TaskError {
     /// Told to stop.
     #[error("stopped")]
     Stopped,
+    /// The group was busy with other partitions.
+    #[error("the group did not answer")]
+    Unanswered,
 }
 
 impl TaskError {
@@ -42,7 +45,7 @@ impl TaskError {
             Self::Refused(_) | Self::Stopped => false,
             Self::Store(StoreError::Unusable { .. }) => false,
             Self::Log(LogError::OutOfRange { .. } | LogError::Unusable(_)) => false,
-            Self::Store(_) | Self::Log(_) | Self::Append(_) => true,
+            Self::Store(_) | Self::Log(_) | Self::Append(_) | Self::Unanswered => true,
         }
     }
 }

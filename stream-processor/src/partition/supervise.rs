@@ -49,7 +49,7 @@ pub(crate) async fn supervise(supervised: Supervised, token: CancellationToken) 
         let result = supervised.attempt(&token).await;
         supervised.status.running.store(false, Ordering::Relaxed);
         match result {
-            Ok(()) | Err(TaskError::Stopped) => return Ok(()),
+            Ok(()) => return Ok(()),
             Err(_) if token.is_cancelled() => return Ok(()),
             Err(error) if error.is_passing() => {
                 supervised.status.restarts.fetch_add(1, Ordering::Relaxed);
@@ -181,7 +181,8 @@ impl Supervised {
         let (reply, started) = oneshot::channel();
         let request = StartRequest { partition: self.partition.clone(), offset: at.next_offset, reply };
         self.starts.send(request).await.map_err(|_| TaskError::Stopped)?;
-        let stream = started.await.map_err(|_| TaskError::Stopped)??;
+        // Nobody answers while other partitions are being given up: this one is still to be read.
+        let stream = started.await.map_err(|_| TaskError::Unanswered)??;
         status.running.store(true, Ordering::Relaxed);
         let (commits, partition) = (self.commits.clone(), self.partition.clone());
         let task = PartitionTask {
