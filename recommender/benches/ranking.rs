@@ -17,7 +17,10 @@ fn shopper(products: usize) -> (Vec<HistoryEntry>, Vec<NeighbourList>) {
     };
     let list = |place: usize| {
         let neighbour = |rank: usize| Neighbour {
-            product_id: format!("{:08}", if rank.is_multiple_of(2) { 500_000 + rank } else { place * 100 + rank }),
+            product_id: format!(
+                "{:08}",
+                if rank.is_multiple_of(2) { 500_000 + rank } else { place * 100 + rank }
+            ),
             score: 0.9f32.powi(rank as i32),
             direct: 0.5 * 0.9f32.powi(rank as i32),
             count: 3,

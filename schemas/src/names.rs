@@ -50,6 +50,12 @@ pub fn marker_key(generation: u16, stage: &str, partition: u32) -> String {
     format!("m:{generation}:{stage}:{partition}")
 }
 
+/// The key of what stands beside a partition's marker and is written only when the serving store was found to lack data:
+/// whoever finds another value than before knows that data was lost meanwhile, even where a newer marker hides it.
+pub fn witness_key(generation: u16, stage: &str, partition: u32) -> String {
+    format!("w:{generation}:{stage}:{partition}")
+}
+
 /// The key under which the processor notes the layout that serving needs to know (partition counts).
 pub fn layout_key(generation: u16) -> String {
     format!("l:{generation}")

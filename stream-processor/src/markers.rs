@@ -7,9 +7,10 @@ use crate::status::PartitionStatus;
 use bytes::Bytes;
 use event_log::TopicPartition;
 use schemas::Version;
-use schemas::names::marker_key;
-use schemas::published::Marker;
+use schemas::names::{marker_key, witness_key};
+use schemas::published::{Marker, header};
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,7 +23,7 @@ type Owned = ((StageName, u32), Arc<PartitionStatus>);
 pub(crate) async fn run(context: Arc<Context>) {
     let mut ticker = tokio::time::interval(Duration::from_millis(context.config.marker_interval_ms));
     ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut watch = Watch { written: HashMap::new(), filling: None };
+    let mut watch = Watch { written: HashMap::new(), witnesses: HashMap::new(), filling: None };
     loop {
         ticker.tick().await;
         let owned: Vec<Owned> = context
@@ -73,6 +74,8 @@ async fn look_at_backlog(context: &Context, place: &TopicPartition, status: &Par
 struct Watch {
     /// Each partition's marker as last written; a partition that is new here is looked at first.
     written: HashMap<(StageName, u32), (Arc<PartitionStatus>, Marker)>,
+    /// The witness of each of these partitions, as last found or written.
+    witnesses: HashMap<(StageName, u32), Bytes>,
     filling: Option<AbortOnDropHandle<()>>,
 }
 
@@ -82,26 +85,40 @@ impl Watch {
         self.written.retain(|key, (status, _)| {
             owned.iter().any(|(other, current)| other == key && Arc::ptr_eq(status, current))
         });
-        let keys: Vec<String> = owned
-            .iter()
-            .map(|((stage, partition), _)| marker_key(generation, stage.as_str(), *partition))
-            .collect();
-        let Ok(markers) = context.parts.serving.get_markers(&keys).await else { return };
+        self.witnesses.retain(|key, _| self.written.contains_key(key));
+        let marker_keys =
+            owned.iter().map(|((stage, partition), _)| marker_key(generation, stage.as_str(), *partition));
+        let witness_keys =
+            owned.iter().map(|((stage, partition), _)| witness_key(generation, stage.as_str(), *partition));
+        let keys: Vec<String> = marker_keys.chain(witness_keys).collect();
+        let Ok(mut markers) = context.parts.serving.get_markers(&keys).await else { return };
+        let witnesses = markers.split_off(owned.len());
         let mut lost = false;
-        for ((key, status), marker) in owned.iter().zip(markers) {
+        for (((key, status), marker), witness) in owned.iter().zip(markers).zip(witnesses) {
             let marker = marker.and_then(|marker| Marker::decode(&marker).ok());
-            let stands = match (self.written.get(key), marker) {
+            let marker_stands = match (self.written.get(key), marker) {
                 (_, None) => false,
-                (Some((_, written)), Some(marker)) => marker.version >= written.version,
+                // Another one than was written is another owner's: when that one noticed a loss, this one did not see it.
+                (Some((_, written)), Some(marker)) => {
+                    marker == *written || (marker.complete && marker.version >= written.version)
+                }
                 // On taking over: what was stored must have been published too.
                 (None, Some(marker)) => {
                     marker.complete
                         && marker.version >= last_before(generation, status.stored.load(Ordering::Relaxed))
                 }
             };
-            // One fill at a time: while it is under way there is nothing to notice.
-            if !stands && !status.needs_refill.swap(true, Ordering::Relaxed) {
+            // Data may be lost between a look at a marker and the writing of the next one.
+            let known = self.witnesses.get(key);
+            let witness_stands =
+                witness.is_some() && known.is_none_or(|known| Some(known) == witness.as_ref());
+            match witness {
+                Some(witness) => self.witnesses.insert(*key, witness),
+                None => self.witnesses.remove(key),
+            };
+            if !marker_stands || !witness_stands {
                 lost = true;
+                status.lost_data();
                 status.republish.store(true, Ordering::Relaxed);
                 status.flush_now.store(true, Ordering::Relaxed);
             }
@@ -110,7 +127,7 @@ impl Watch {
             crate::layout::publish(context).await;
         }
         self.fill(context, owned);
-        self.write(context, owned, &keys).await;
+        self.write(context, owned).await;
     }
 
     /// Begins to fill what lacks data, unless that is under way.
@@ -118,15 +135,15 @@ impl Watch {
         if self.filling.as_ref().is_some_and(|filling| !filling.is_finished()) {
             return;
         }
-        let lacking: Vec<Owned> =
-            owned.iter().filter(|(_, status)| status.needs_refill.load(Ordering::Relaxed)).cloned().collect();
+        let lacking: Vec<Owned> = owned.iter().filter(|(_, status)| status.needs_refill()).cloned().collect();
         if lacking.is_empty() {
             return;
         }
         let context = Arc::clone(context);
         let fill = async move {
             let partitions: Partitions = lacking.iter().map(|(key, _)| *key).collect();
-            wait_until_stored(&lacking).await;
+            let losses: Vec<u64> = lacking.iter().map(|(_, status)| status.losses()).collect();
+            wait_until_stored(&context, &lacking).await;
             match refill(&context, &partitions).await {
                 Ok(counts) => {
                     tracing::info!(
@@ -135,8 +152,8 @@ impl Watch {
                         partitions = partitions.len(),
                         "filled the serving store"
                     );
-                    for (_, status) in &lacking {
-                        status.needs_refill.store(false, Ordering::Relaxed);
+                    for ((_, status), losses) in lacking.iter().zip(losses) {
+                        status.filled_up_to(losses);
                     }
                 }
                 Err(error) => {
@@ -150,10 +167,21 @@ impl Watch {
         self.filling = Some(handle);
     }
 
-    async fn write(&mut self, context: &Context, owned: &[Owned], keys: &[String]) {
-        for ((key, status), name) in owned.iter().zip(keys) {
-            let complete = !status.needs_refill.load(Ordering::Relaxed);
-            let version = last_before(context.config.generation, status.visible.load(Ordering::Relaxed));
+    async fn write(&mut self, context: &Context, owned: &[Owned]) {
+        let (serving, generation) = (&context.parts.serving, context.config.generation);
+        for (key, status) in owned {
+            let (stage, partition) = (key.0.as_str(), key.1);
+            if !self.witnesses.contains_key(key) {
+                let witness = new_witness(generation);
+                let name = witness_key(generation, stage, partition);
+                if let Err(error) = serving.put_marker(&name, witness.clone()).await {
+                    tracing::debug!(%error, "a witness could not be written");
+                    return;
+                }
+                self.witnesses.insert(*key, witness);
+            }
+            let complete = !status.needs_refill();
+            let version = last_before(generation, status.visible.load(Ordering::Relaxed));
             let marker = Marker {
                 version,
                 lag_records: status.lag_records(),
@@ -162,7 +190,8 @@ impl Watch {
                 published_at_ms: context.parts.clock.now_ms(),
                 complete,
             };
-            if let Err(error) = context.parts.serving.put_marker(name, Bytes::from(marker.encode())).await {
+            let name = marker_key(generation, stage, partition);
+            if let Err(error) = serving.put_marker(&name, Bytes::from(marker.encode())).await {
                 tracing::debug!(%error, "a marker could not be written");
                 return;
             }
@@ -171,17 +200,26 @@ impl Watch {
     }
 }
 
+/// Like no other witness.
+fn new_witness(generation: u16) -> Bytes {
+    let mut witness = header(Version::of(generation, 0), 8);
+    witness.extend_from_slice(&RandomState::new().hash_one(0).to_be_bytes());
+    Bytes::from(witness)
+}
+
 /// The version of the last record before `offset`; none when there is none.
 fn last_before(generation: u16, offset: u64) -> Version {
     offset.checked_sub(1).map_or(Version::NONE, |last| Version::of(generation, last))
 }
 
 /// Rows that changed before the loss was noticed were published before it, so they are read from the state store: wait until
-/// they are there.
-async fn wait_until_stored(owned: &[Owned]) {
+/// they are there, also when a task starts anew meanwhile.
+async fn wait_until_stored(context: &Context, owned: &[Owned]) {
     let goals: Vec<u64> = owned.iter().map(|(_, status)| status.processed.load(Ordering::Relaxed)).collect();
-    for ((_, status), goal) in owned.iter().zip(goals) {
-        while status.stored.load(Ordering::Relaxed) < goal && status.running.load(Ordering::Relaxed) {
+    for (((stage, partition), status), goal) in owned.iter().zip(goals) {
+        while status.stored.load(Ordering::Relaxed) < goal
+            && context.registry.holds(*stage, *partition, status)
+        {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

@@ -6,6 +6,7 @@ mod record;
 use crate::cache::RowCache;
 use crate::outcome::OutcomeCounts;
 use crate::progress::{Checkpoint, ProductProgress, StageName};
+use crate::rules::{Rule, is_broken};
 use crate::stage::{FlushKeys, Snapshot, Stage, Unreadable};
 use bytes::Bytes;
 use event_log::Record;
@@ -35,6 +36,8 @@ pub(crate) struct Product {
 pub(crate) struct ProductOutput {
     /// Products whose row changed; may name one several times.
     pub(crate) changed: Vec<Symbol>,
+    /// Products whose row had changed already: who stored it may have died before it was published.
+    pub(crate) changed_before: Vec<Symbol>,
 }
 
 impl Product {
@@ -77,14 +80,14 @@ impl Product {
 
     /// Applies one record. Each row is checked once before the record and set once after it: all updates of one record for
     /// one row count, or none does.
-    fn apply(&mut self, record: &ProductRecord, changed: &mut Vec<Symbol>) {
+    fn apply(&mut self, record: &ProductRecord, output: &mut ProductOutput) {
         let Some(activity) = record.valid(self.progress.marks.len()) else { return };
         let version = Version::of(self.generation, record.raw.offset);
         let symbols: Vec<Symbol> = activity.products.iter().map(|id| self.names.intern(id)).collect();
-        let touched_from = changed.len();
+        let touched_from = output.changed.len();
         for entry in &activity.entries {
             let mark = &mut self.progress.marks[activity.source_partition as usize];
-            if entry.offset < *mark {
+            if entry.offset < *mark && !is_broken(Rule::MarksChecked) {
                 continue;
             }
             *mark = entry.offset + 1;
@@ -95,20 +98,26 @@ impl Product {
                 let kind =
                     EventKind::from_code(event.event_type).expect("checked when the record was decoded");
                 let product = symbols[event.product as usize];
-                if let Some(row) = fresh_row(&mut self.rows, product, version) {
-                    row.observe(kind, event.weight, category, entry.timestamp_ms);
-                    changed.push(product);
+                match fresh_row(&mut self.rows, product, version) {
+                    Some(row) => {
+                        row.observe(kind, event.weight, category, entry.timestamp_ms);
+                        output.changed.push(product);
+                    }
+                    None => output.changed_before.push(product),
                 }
             }
             for pair in &entry.pairs {
                 let (product, other) = (symbols[pair.product as usize], symbols[pair.other as usize]);
-                if let Some(row) = fresh_row(&mut self.rows, product, version) {
-                    row.add_pair(other, pair.weight, entry.timestamp_ms);
-                    changed.push(product);
+                match fresh_row(&mut self.rows, product, version) {
+                    Some(row) => {
+                        row.add_pair(other, pair.weight, entry.timestamp_ms);
+                        output.changed.push(product);
+                    }
+                    None => output.changed_before.push(product),
                 }
             }
         }
-        for product in &changed[touched_from..] {
+        for product in &output.changed[touched_from..] {
             self.rows.change(product).expect("it was changed above").version = version;
         }
     }
@@ -147,10 +156,15 @@ fn fresh_row(
     product: Symbol,
     version: Version,
 ) -> Option<&mut ProductRow> {
-    if rows.get(&product).expect("the batch's rows were admitted").version >= version {
+    let reflected = rows.get(&product).expect("the batch's rows were admitted").version >= version;
+    if reflected && !is_broken(Rule::ProductVersionChecked) {
         return None;
     }
-    rows.change(&product)
+    let row = rows.change(&product)?;
+    if is_broken(Rule::VersionSetLast) {
+        row.version = version;
+    }
+    Some(row)
 }
 
 impl Stage for Product {
@@ -203,14 +217,14 @@ impl Stage for Product {
     }
 
     fn fold(&mut self, batch: Vec<ProductRecord>) -> ProductOutput {
-        let mut changed = Vec::new();
+        let mut output = ProductOutput::default();
         for record in &batch {
-            self.apply(record, &mut changed);
+            self.apply(record, &mut output);
         }
         if let Some(last) = batch.last() {
             self.progress.at = Checkpoint::after(&last.raw);
         }
-        ProductOutput { changed }
+        output
     }
 
     fn checkpoint(&self) -> Checkpoint {

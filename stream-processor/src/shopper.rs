@@ -7,6 +7,7 @@ use crate::cache::RowCache;
 use crate::dead_letter::DeadLetter;
 use crate::outcome::DeadReason;
 use crate::progress::{Checkpoint, ShopperProgress, StageName};
+use crate::rules::{Rule, is_broken};
 use crate::stage::{FlushKeys, Snapshot, Stage, Unreadable};
 use bytes::Bytes;
 use event_log::Record;
@@ -38,7 +39,7 @@ pub(crate) struct Shopper {
 pub(crate) struct ShopperOutput {
     /// Records for `product-activity`, in the order to append them.
     pub(crate) activity: Vec<Packed>,
-    /// Users whose history changed.
+    /// Users whose history changed, or had changed already: who stored the row may have died before it was published.
     pub(crate) users: Vec<String>,
     /// Why records could not be applied, one for each.
     pub(crate) dead: Vec<String>,
@@ -88,11 +89,14 @@ impl Shopper {
             Ok(Parsed::Forget { user }) => {
                 let row = self.rows.get(user.as_str()).expect("the batch's rows were admitted");
                 if row.version >= version {
+                    users.push(user.clone());
                     return None;
                 }
                 let row = self.rows.change(user.as_str()).expect("it is there");
                 row.forget();
-                row.version = version;
+                if !is_broken(Rule::ForgettingSetsVersion) {
+                    row.version = version;
+                }
                 users.push(user.clone());
                 self.packer.outcome(offset, None, Outcome::Forgotten, 0);
                 Some(Outcome::Forgotten)
@@ -115,7 +119,8 @@ impl Shopper {
                     return Some(Outcome::TooLate);
                 }
                 let row = self.rows.get(user.as_str()).expect("the batch's rows were admitted");
-                if row.version >= version {
+                if row.version >= version && !is_broken(Rule::UserVersionChecked) {
+                    users.push(user.clone());
                     return None;
                 }
                 Some(self.observe(record, user, *kind, event, version, users))

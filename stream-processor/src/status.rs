@@ -57,8 +57,10 @@ pub struct PartitionStatus {
     pub publishing: AtomicU64,
     /// How often the task started anew after a failure.
     pub restarts: AtomicU64,
-    /// The serving store lacks data of this partition and is to be filled again.
-    pub needs_refill: AtomicBool,
+    /// How often the serving store lost data of this partition.
+    losses: AtomicU64,
+    /// How many of these losses have been made good: what is lost during a fill is not in it.
+    filled: AtomicU64,
     /// A flush is wanted at once.
     pub flush_now: AtomicBool,
     /// Trending lists and repeat tables are to be published again even where they have not changed.
@@ -99,7 +101,8 @@ impl PartitionStatus {
             changed_rows: AtomicU64::new(0),
             publishing: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
-            needs_refill: AtomicBool::new(false),
+            losses: AtomicU64::new(0),
+            filled: AtomicU64::new(0),
             flush_now: AtomicBool::new(false),
             republish: AtomicBool::new(false),
             running: AtomicBool::new(false),
@@ -172,6 +175,26 @@ impl PartitionStatus {
         }
         let since = self.shared().timeline.waiting_since(self.visible.load(Ordering::Relaxed));
         since.map_or(0, |since_ms| now_ms.saturating_sub(since_ms).max(0) as u64)
+    }
+
+    /// The serving store lost data of this partition: it is to be filled again, also when that is under way already.
+    pub fn lost_data(&self) {
+        self.losses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Losses so far; give the number to [`Self::filled_up_to`] when a fill that began now is done.
+    pub fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Relaxed)
+    }
+
+    /// The first `losses` losses are made good.
+    pub fn filled_up_to(&self, losses: u64) {
+        self.filled.fetch_max(losses, Ordering::Relaxed);
+    }
+
+    /// Whether the serving store lacks data of this partition.
+    pub fn needs_refill(&self) -> bool {
+        self.filled.load(Ordering::Relaxed) < self.losses()
     }
 
     /// How long ago the log last said where the partition ends, in ms.

@@ -119,7 +119,7 @@ impl Driver for ProductDriver {
     }
 
     async fn hand_on(&mut self, output: ProductOutput) -> Result<Vec<Append>, TaskError> {
-        for product in output.changed {
+        for product in output.changed.into_iter().chain(output.changed_before) {
             self.stale.insert(product);
             self.unseen.insert(product);
         }

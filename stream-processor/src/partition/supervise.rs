@@ -175,6 +175,11 @@ impl Supervised {
         token: &CancellationToken,
     ) -> Result<(), TaskError> {
         let status = &self.status;
+        // What an earlier attempt stored and did not publish is not read again: it has to come from the state store.
+        let is_first = status.processed.load(Ordering::Relaxed) == 0;
+        if !is_first && status.visible.load(Ordering::Relaxed) < at.next_offset {
+            status.lost_data();
+        }
         status.begins(at.next_offset);
         status.stream_time_ms.store(driver.stream_time_ms(), Ordering::Relaxed);
         publishing.queue.covers(at.next_offset);

@@ -78,7 +78,7 @@ impl PublishQueue {
         loop {
             let (mut values, covers, overflowed) = self.take();
             if overflowed {
-                status.needs_refill.store(true, Ordering::Relaxed);
+                status.lost_data();
             }
             status.publishing.store(values.len() as u64, Ordering::Relaxed);
             let last_round = token.is_cancelled();

@@ -77,6 +77,11 @@ impl Registry {
         }
     }
 
+    /// Whether a partition is owned still, and was not assigned anew since it had these figures.
+    pub fn holds(&self, stage: StageName, partition: u32, status: &Arc<PartitionStatus>) -> bool {
+        self.lock().get(&(stage, partition)).is_some_and(|current| Arc::ptr_eq(current, status))
+    }
+
     /// All partitions owned now.
     pub fn all(&self) -> Vec<((StageName, u32), Arc<PartitionStatus>)> {
         self.lock().iter().map(|(key, status)| (*key, Arc::clone(status))).collect()
@@ -127,7 +132,7 @@ impl Registry {
                     running: status.running.load(Ordering::Relaxed),
                     idle: status.is_idle(now_ms),
                     stalled: status.stalled.load(Ordering::Relaxed),
-                    refilling: status.needs_refill.load(Ordering::Relaxed),
+                    refilling: status.needs_refill(),
                 }
             })
             .collect()
