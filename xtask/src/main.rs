@@ -28,6 +28,13 @@ enum Task {
     },
     /// Check formatting, clippy and the rules of the architecture
     Lint,
+    /// Run the stream processor under simulated faults, or replay one schedule of it
+    #[command(disable_help_flag = true)]
+    Simulate {
+        /// `--seeds N`, `--from SEED`, `--seed SEED`, `--broken RULE`; see `--help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Real Kafka, Redis, Redis Cluster and Cassandra in the background
     #[command(subcommand)]
     Services(Action),
@@ -69,6 +76,7 @@ fn run(task: Task) -> Result<()> {
             test::test(&workspace, &Selection { no_services, packages, filters })
         }
         Task::Lint => test::lint(&workspace),
+        Task::Simulate { arguments } => test::simulate(&workspace, &arguments),
         Task::Services(action) => manage_services(&workspace, action),
     }
 }

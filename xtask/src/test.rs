@@ -81,6 +81,16 @@ pub fn test(workspace: &Workspace, selection: &Selection) -> Result<()> {
     outcome.and(stopped)
 }
 
+/// Runs the simulation's own program, which knows the arguments.
+///
+/// # Errors
+/// When a schedule breaks a promise.
+pub fn simulate(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let mut command =
+        cargo_in(workspace, &["run", "--quiet", "--package", "simulation", "--example", "simulate", "--"]);
+    steps::run("simulate", command.args(arguments))
+}
+
 fn tests(workspace: &Workspace, selection: &Selection) -> Command {
     let mut command = cargo_in(workspace, &["test", "--no-fail-fast"]);
     if selection.packages.is_empty() {
