@@ -22,8 +22,7 @@ impl EventLog {
     pub(super) fn read(file: &Path) -> Result<Self, DataError> {
         let mut rows = Rows::open(file, ["timestamp_ms", "user_id", "item_id", "event_type"])?;
         let (mut items, mut users, mut events) = (Ids::default(), Ids::default(), Vec::new());
-        loop {
-            let Some([time, user, item, kind]) = rows.next()? else { break };
+        while let Some([time, user, item, kind]) = rows.next()? {
             let Ok(timestamp_ms) = time.parse() else {
                 let reason = format!("timestamp_ms is {time:?}, expected epoch milliseconds");
                 return Err(rows.bad(reason));

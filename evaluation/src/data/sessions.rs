@@ -21,6 +21,13 @@ pub struct SessionLog {
     pub test_order: Vec<TestEvent>,
 }
 
+/// A session as it stands in the file.
+struct Parsed {
+    train: bool,
+    /// Items and, where known, times in milliseconds.
+    clicks: Vec<(Id, Option<i64>)>,
+}
+
 /// A place in the test sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TestEvent {
@@ -36,10 +43,9 @@ impl SessionLog {
     pub(super) fn read(file: &Path) -> Result<Self, DataError> {
         let mut rows = Rows::open(file, ["session_id", "pos", "item_id", "split", "timestamp_s"])?;
         let mut items = Ids::default();
-        let mut sessions: Vec<(bool, Vec<(Id, Option<i64>)>)> = Vec::new();
+        let mut sessions: Vec<Parsed> = Vec::new();
         let mut before: Option<(String, u32)> = None;
-        loop {
-            let Some([session, pos, item, split, time]) = rows.next()? else { break };
+        while let Some([session, pos, item, split, time]) = rows.next()? {
             let Ok(pos) = pos.parse::<u32>() else {
                 let reason = format!("pos is {pos:?}, expected a number");
                 return Err(rows.bad(reason));
@@ -68,11 +74,11 @@ impl SessionLog {
                 return Err(rows.bad("pos does not ascend within the session"));
             }
             if !continues {
-                sessions.push((train, Vec::new()));
+                sessions.push(Parsed { train, clicks: Vec::new() });
             }
             let (session, item) = (session.to_owned(), items.number(item));
             before = Some((session, pos));
-            sessions.last_mut().expect("one was pushed").1.push((item, time));
+            sessions.last_mut().expect("one was pushed").clicks.push((item, time));
         }
         Self::new(items.into_names(), sessions).ok_or_else(|| {
             DataError::Unfit(format!(
@@ -84,9 +90,9 @@ impl SessionLog {
 
     /// Gives every event a time: its own where all events have one, else one made up from the order. Times of the test events
     /// alone would not fit to those made up for training; they serve for the order then.
-    fn new(items: Vec<String>, sessions: Vec<(bool, Vec<(Id, Option<i64>)>)>) -> Option<Self> {
+    fn new(items: Vec<String>, sessions: Vec<Parsed>) -> Option<Self> {
         let clicks_of = |part: bool| {
-            sessions.iter().filter(move |(train, _)| *train == part).flat_map(|(_, clicks)| clicks)
+            sessions.iter().filter(move |session| session.train == part).flat_map(|session| &session.clicks)
         };
         let has_times = |part: bool| clicks_of(part).all(|(_, time)| time.is_some());
         let test_has_times = has_times(false);
@@ -94,7 +100,7 @@ impl SessionLog {
         let before_test = clicks_of(true).count() as i64;
         let mut log = Self { items, train: Vec::new(), test: Vec::new(), test_order: Vec::new() };
         let mut number = 0;
-        for (user, (train, clicks)) in sessions.into_iter().enumerate() {
+        for (user, Parsed { train, clicks }) in sessions.into_iter().enumerate() {
             let part = if train { &mut log.train } else { &mut log.test };
             let started = number;
             let mut session = Vec::with_capacity(clicks.len());
