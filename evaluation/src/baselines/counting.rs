@@ -55,7 +55,7 @@ fn after_last(rules: &Rules, history: &[Click]) -> Vec<(f64, Id)> {
     followers.into_iter().flatten().map(|(&item, &weight)| (weight, item)).collect()
 }
 
-/// AR: how often two items were in one session, for the last item. Source: M. Ludewig, D. Jannach, "Evaluation of
+/// AR: in how many sessions two items were together, for the last item. Source: M. Ludewig, D. Jannach, "Evaluation of
 /// Session-based Recommendation Algorithms", User Modeling and User-Adapted Interaction 28, 2018.
 #[derive(Default)]
 pub struct AssociationRules(Rules);
@@ -67,11 +67,16 @@ impl Baseline for AssociationRules {
 
     fn train(&mut self, sessions: &[Vec<Click>], _: usize) {
         for session in sessions {
-            for (place, click) in session.iter().enumerate() {
-                for earlier in session[..place].iter().filter(|earlier| earlier.item != click.item) {
-                    *self.0.entry(earlier.item).or_default().entry(click.item).or_default() += 1.0;
-                    *self.0.entry(click.item).or_default().entry(earlier.item).or_default() += 1.0;
+            let mut items: Vec<Id> = Vec::new();
+            for click in session.iter() {
+                if items.contains(&click.item) {
+                    continue;
                 }
+                for &earlier in &items {
+                    *self.0.entry(earlier).or_default().entry(click.item).or_default() += 1.0;
+                    *self.0.entry(click.item).or_default().entry(earlier).or_default() += 1.0;
+                }
+                items.push(click.item);
             }
         }
     }
@@ -129,5 +134,11 @@ mod tests {
     fn association_rules_know_no_order_and_sequential_rules_do() {
         assert_eq!(recommended(&mut AssociationRules::default(), TRAIN, &[9, 1]), [2, 3, 4]);
         assert_eq!(recommended(&mut SequentialRules::default(), TRAIN, &[9, 1]), [2, 3]);
+    }
+
+    #[test]
+    fn association_rules_count_sessions_and_not_events() {
+        let train: &[&[Id]] = &[&[4, 1, 4, 1, 4], &[1, 2], &[2, 1]];
+        assert_eq!(recommended(&mut AssociationRules::default(), train, &[1]), [2, 4]);
     }
 }
