@@ -104,7 +104,7 @@ impl Chunk {
                     value: self.bytes.slice(value),
                 });
             }
-            offset += 1;
+            offset = offset.checked_add(1).ok_or_else(damaged)?;
         }
         Ok(())
     }
@@ -179,5 +179,11 @@ mod tests {
             let mut records = Vec::new();
             assert!(cut.unpack(0, 100, &mut records).is_err() || records.len() < 3);
         }
+    }
+
+    #[test]
+    fn offsets_beyond_all_numbers_are_an_error() {
+        let last = Chunk { base: u64::MAX, ..chunk() };
+        assert!(last.unpack(0, 100, &mut Vec::new()).is_err());
     }
 }
