@@ -17,6 +17,9 @@ use std::cmp::Ordering;
 /// Events of the current session that are looked at.
 pub const SESSION_EVENTS: usize = 30;
 
+/// Products that weigh less say nothing that shows: the 14th of a session, at a thousandth of the last one's votes.
+const NEGLIGIBLE: f64 = 2e-4;
+
 /// A distinct product that a shopper did something with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SeenProduct<'a> {
@@ -148,33 +151,44 @@ pub fn rank(
     keep: impl Fn(&str, &str) -> bool,
     limit: usize,
 ) -> Vec<Ranked> {
-    let mut ranked = new_products(session, lists, &keep);
+    let mut candidates = new_products(session, lists, &keep);
     let chances = return_chances(session, lists, repeats);
-    let total: f64 = ranked.iter().map(|candidate| candidate.score).sum();
+    let total: f64 = candidates.iter().map(|candidate| candidate.score).sum();
     let share = (1.0 - chances.iter().sum::<f64>()).max(0.05) / total.max(f64::MIN_POSITIVE);
-    ranked.iter_mut().for_each(|candidate| candidate.score *= share);
+    candidates.iter_mut().for_each(|candidate| candidate.score *= share);
     for (index, (seen, chance)) in session.products.iter().zip(chances).enumerate() {
         let list = lists.get(index).copied().flatten();
         let category = list.map_or("", |list| list.category.as_str());
         if keep(seen.product_id, category) {
-            ranked.push(Ranked {
-                product_id: seen.product_id.to_owned(),
+            let (product_id, because) = (seen.product_id, index as u32);
+            candidates.push(Candidate {
+                product_id,
+                category,
                 score: chance,
-                category: category.to_owned(),
                 repeat: true,
-                because: index as u32,
+                because,
                 count: 0,
             });
         }
     }
-    top(ranked, limit)
+    top(candidates, limit)
 }
 
-fn new_products(
-    session: &Session<'_>,
-    lists: &[Option<&NeighbourList>],
+/// A [`Ranked`] that owns nothing yet: most never get into an answer.
+struct Candidate<'a> {
+    product_id: &'a str,
+    category: &'a str,
+    score: f64,
+    repeat: bool,
+    because: u32,
+    count: u32,
+}
+
+fn new_products<'a>(
+    session: &Session<'a>,
+    lists: &[Option<&'a NeighbourList>],
     keep: &impl Fn(&str, &str) -> bool,
-) -> Vec<Ranked> {
+) -> Vec<Candidate<'a>> {
     struct Sum<'a> {
         score: f64,
         best: f64,
@@ -188,16 +202,21 @@ fn new_products(
         (VOTE_EXPONENT, 0.0, SUM_EXPONENT)
     };
     let landmark = lists.iter().flatten().map(|list| list.landmark()).max().unwrap_or(0);
-    let capacity = 64 * session.products.len();
+    // Lists of one session have much in common.
+    let capacity = 32 * session.products.len();
     let mut sums: HashMap<&str, Sum<'_>, RandomState> =
         HashMap::with_capacity_and_hasher(capacity, RandomState::default());
     for (index, (seen, list)) in session.products.iter().zip(lists).enumerate() {
         let Some(list) = list else { continue };
         let scale = (SCALE_EXPONENT * f64::from(list.landmark() - landmark)).exp2();
+        if seen.weight < NEGLIGIBLE {
+            continue;
+        }
         let norm = if total_exponent == 0.0 { 1.0 } else { (scale * total_of(list)).powf(-total_exponent) };
         let weight = (scale * seen.weight * norm).powf(vote_exponent);
         for entry in &list.entries {
-            let part = weight * f64::from(entry.score).powf(vote_exponent);
+            // In single precision: a list keeps no more.
+            let part = weight * f64::from(entry.score.powf(vote_exponent as f32));
             let sum = sums.entry(&entry.product_id).or_insert(Sum {
                 score: 0.0,
                 best: 0.0,
@@ -216,10 +235,10 @@ fn new_products(
     }
     sums.into_iter()
         .filter(|(id, sum)| keep(id, sum.category))
-        .map(|(id, sum)| Ranked {
-            product_id: id.to_owned(),
-            score: sum.score.powf(sum_exponent),
-            category: sum.category.to_owned(),
+        .map(|(product_id, sum)| Candidate {
+            product_id,
+            category: sum.category,
+            score: if sum_exponent == 1.0 { sum.score } else { sum.score.powf(sum_exponent) },
             repeat: false,
             because: sum.because,
             count: sum.count,
@@ -255,19 +274,27 @@ fn return_chances(
         .collect()
 }
 
-fn top(mut ranked: Vec<Ranked>, limit: usize) -> Vec<Ranked> {
-    let order = |a: &Ranked, b: &Ranked| -> Ordering {
-        b.score.total_cmp(&a.score).then_with(|| a.product_id.cmp(&b.product_id))
+fn top(mut candidates: Vec<Candidate<'_>>, limit: usize) -> Vec<Ranked> {
+    let order = |a: &Candidate<'_>, b: &Candidate<'_>| -> Ordering {
+        b.score.total_cmp(&a.score).then_with(|| a.product_id.cmp(b.product_id))
     };
     if limit == 0 {
         return Vec::new();
     }
-    if ranked.len() > limit {
-        ranked.select_nth_unstable_by(limit - 1, order);
-        ranked.truncate(limit);
+    if candidates.len() > limit {
+        candidates.select_nth_unstable_by(limit - 1, order);
+        candidates.truncate(limit);
     }
-    ranked.sort_unstable_by(order);
-    ranked
+    candidates.sort_unstable_by(order);
+    let ranked = |Candidate { product_id, category, score, repeat, because, count }: Candidate<'_>| Ranked {
+        product_id: product_id.to_owned(),
+        score,
+        category: category.to_owned(),
+        repeat,
+        because,
+        count,
+    };
+    candidates.into_iter().map(ranked).collect()
 }
 
 /// The best products over the partitions' shares of one trending list: higher score first, ties by id.
