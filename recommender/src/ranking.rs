@@ -141,9 +141,10 @@ fn profile(entries: &[HistoryEntry], kept: usize) -> Vec<SeenProduct<'_>> {
 /// Ranks what may come next after `session`, whose products' published lists are `lists` (same order, `None` = no list yet).
 ///
 /// A new product scores (Σ over the session of (weight · P_ij)^0.8)^1.125, in a profile Σ (weight · P_ij / √Σ_j P_ij)^0.6, and
-/// new products share the chance that the next product is new in proportion to their scores. A product of the session has its learnt chance of a return
-/// ([`return_chance`]), times 1 + 8 · its share of the last product's list. Only products that `keep`(product, category)
-/// accepts are ranked. Higher scores first, ties by id; at most `limit`.
+/// new products share the chance that the next product is new in proportion to their scores. A product of the session has its
+/// learnt chance of a return ([`return_chance`]), times 1 + 8 · its share of the last product's list, without what this
+/// session itself added to that list. Only products that `keep`(product, category) accepts are ranked. Higher scores first,
+/// ties by id; at most `limit`.
 pub fn rank(
     session: &Session<'_>,
     lists: &[Option<&NeighbourList>],

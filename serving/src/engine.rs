@@ -89,7 +89,7 @@ impl Engine {
         let ranked = rank(&session, &lists, &repeats.value, |id, category| filter.keep(id, category), k);
 
         let mut tiers = Tiers::new(k, &filter, request.explain);
-        tiers.personalized(ranked, &session.products, entries, given);
+        tiers.personalized(ranked, &session, entries, given);
         self.top_up(&mut tiers, &basis, request.window);
         let degraded = shopper.degraded.max(basis.degraded).max(repeats.degraded);
         let degraded = degraded.max(tiers.degraded());

@@ -5,7 +5,7 @@ use crate::reader::Read;
 use crate::snapshots::TrendingLists;
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
-use recommender::ranking::{Ranked, SeenProduct};
+use recommender::ranking::{Ranked, Session};
 use schemas::published::{HistoryEntry, TrendingEntry, Window};
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ impl<'a> Tiers<'a> {
     pub(crate) fn personalized(
         &mut self,
         ranked: Vec<Ranked>,
-        session: &[SeenProduct<'_>],
+        session: &Session<'_>,
         entries: &[HistoryEntry],
         given: Given,
     ) {
