@@ -42,6 +42,9 @@ pub struct ServingConfig {
     pub marker_refresh_ms: u64,
     /// Categories whose trending lists are kept (1 to 100,000); about 60 KB each.
     pub category_cache: usize,
+    /// Memory for the neighbour lists of hot products, in MB (0 to 100,000; 0 = none). They are kept until Redis tells that they
+    /// have changed, which it does for a single server only: with a cluster nothing is kept.
+    pub near_cache_mb: u64,
     /// The longest a request waits for its `min_position` (0 to 10,000).
     pub position_wait_ms: u64,
 }
@@ -63,6 +66,7 @@ impl Default for ServingConfig {
             snapshot_max_age_ms: 10_000,
             marker_refresh_ms: 500,
             category_cache: 500,
+            near_cache_mb: 128,
             position_wait_ms: 200,
         }
     }
@@ -89,6 +93,7 @@ impl ServingConfig {
         within("snapshot_max_age_ms", self.snapshot_max_age_ms, self.snapshot_refresh_ms, 3_600_000)?;
         within("marker_refresh_ms", self.marker_refresh_ms, 10, 60_000)?;
         within("category_cache", self.category_cache as u64, 1, 100_000)?;
+        within("near_cache_mb", self.near_cache_mb, 0, 100_000)?;
         within("position_wait_ms", self.position_wait_ms, 0, 10_000)?;
         for origin in &self.cors_origins {
             let scheme = origin.starts_with("http://") || origin.starts_with("https://");

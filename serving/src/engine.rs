@@ -12,7 +12,8 @@ use crate::answer::{
 use crate::config::ServingConfig;
 use crate::degraded::Degraded;
 use crate::metrics;
-use crate::reader::{Read, Reader, decoded};
+use crate::near::Published;
+use crate::reader::{Read, Reader};
 use crate::request::{HistoryRequest, RecommendationRequest, SimilarRequest, TrendingRequest};
 use crate::snapshots::{Markers, Snapshots, TrendingLists};
 use catalog::Catalog;
@@ -49,7 +50,7 @@ pub(crate) enum Given {
 
 /// What is read once the session is known: round trip 2, and snapshots at the same time.
 struct Basis {
-    lists: Vec<Option<NeighbourList>>,
+    lists: Vec<Published>,
     category: Option<String>,
     in_category: Option<Read<Arc<TrendingLists>>>,
     everywhere: Read<Arc<TrendingLists>>,
@@ -85,7 +86,7 @@ impl Engine {
         let filter = self.filter(request, given, &shopper);
         let repeats = self.snapshots.repeats().await;
         let k = request.k as usize;
-        let lists: Vec<Option<&NeighbourList>> = basis.lists.iter().map(Option::as_ref).collect();
+        let lists: Vec<Option<&NeighbourList>> = basis.lists.iter().map(Option::as_deref).collect();
         let ranked = rank(&session, &lists, &repeats.value, |id, category| filter.keep(id, category), k);
 
         let mut tiers = Tiers::new(k, &filter, request.explain);
@@ -121,13 +122,13 @@ impl Engine {
         let mut filter = Filter::new(&self.catalog, request.category_id.as_deref());
         filter.exclude([request.product_id.as_str()]);
         filter.exclude(request.exclude.iter().map(String::as_str));
-        let entries = read.value.into_iter().flatten().flat_map(|list| list.entries);
+        let entries = read.value.iter().flatten().flat_map(|list| &list.entries);
         let items = entries
             .filter(|entry| filter.keep(&entry.product_id, &entry.category))
             .take(request.k as usize)
             .zip(1..)
             .map(|(entry, rank)| SimilarItem {
-                product_id: entry.product_id,
+                product_id: entry.product_id.clone(),
                 score: entry.score.into(),
                 rank,
                 count: entry.count,
@@ -216,7 +217,7 @@ impl Engine {
             tokio::join!(self.neighbours(&products, markers), in_category, self.snapshots.trending(None));
         if category.is_none() {
             // Known to the published lists only. Its trending lists are not waited for: that would be a third round trip.
-            let own = read.value.first().and_then(Option::as_ref).map(|list| &list.category);
+            let own = read.value.first().and_then(Option::as_deref).map(|list| &list.category);
             category = own.filter(|name| !name.is_empty()).cloned();
             in_category = category.as_deref().and_then(|name| self.snapshots.trending_at_hand(name));
         }
@@ -224,14 +225,12 @@ impl Engine {
     }
 
     /// The published neighbour lists of `products`, in their order.
-    async fn neighbours(&self, products: &[&str], markers: &Markers) -> Read<Vec<Option<NeighbourList>>> {
+    async fn neighbours(&self, products: &[&str], markers: &Markers) -> Read<Vec<Published>> {
         let generation = self.reader.generation();
         let keys: Vec<String> =
             products.iter().map(|product| names::neighbours_key(generation, product)).collect();
         let complete = |index: usize| markers.neighbours_complete(products[index]);
-        let read = self.reader.published(&keys, complete).await;
-        let lists = read.value.into_iter().map(|value| decoded(NeighbourList::decode(&value?)));
-        Read { value: lists.collect(), degraded: read.degraded }
+        self.reader.lists(&keys, complete).await
     }
 
     fn leaf_category(&self, product: Option<&str>) -> Option<String> {

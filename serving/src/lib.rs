@@ -14,6 +14,7 @@ mod degraded;
 mod engine;
 mod http;
 mod metrics;
+mod near;
 mod openapi;
 mod reader;
 pub mod request;

@@ -54,8 +54,9 @@ pub fn describe_metrics() {
     );
     describe_counter!(
         CACHE,
-        "Look-ups of cached lists by `cache` and `outcome` (`fresh`, `stale`: used while a newer one is on its way, \
-         `miss`). Alert when `miss` is above a tenth for an hour: `serving.category_cache` is too small"
+        "Look-ups of cached lists by `cache` (`category`, `neighbours`) and `outcome` (`fresh`, `stale`: used while a newer \
+         one is on its way, `miss`). Alert when `miss` of `category` is above a tenth for an hour: `serving.category_cache` is \
+         too small. Of `neighbours`, half may be missed where many products are hot: see `serving.near_cache_mb`"
     );
     describe_counter!(
         UNREADABLE,
@@ -91,8 +92,8 @@ pub(crate) fn store_read_took(store: &'static str, took: Duration) {
     histogram!(STORE_READ_SECONDS, "store" => store).record(took);
 }
 
-pub(crate) fn cache(cache: &'static str, outcome: &'static str) {
-    counter!(CACHE, "cache" => cache, "outcome" => outcome).increment(1);
+pub(crate) fn cache(cache: &'static str, outcome: &'static str, look_ups: usize) {
+    counter!(CACHE, "cache" => cache, "outcome" => outcome).increment(look_ups as u64);
 }
 
 pub(crate) fn unreadable() {

@@ -4,10 +4,11 @@ use crate::breaker::Breaker;
 use crate::config::ServingConfig;
 use crate::degraded::Degraded;
 use crate::metrics;
+use crate::near::{NearCache, Published};
 use bytes::Bytes;
 use schemas::DecodeError;
 use schemas::names;
-use schemas::published::UserHistory;
+use schemas::published::{NeighbourList, UserHistory};
 use schemas::user::UserKey;
 use std::future::Future;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 /// The stores behind their time limits.
 pub(crate) struct Reader {
     generation: u16,
+    near: Option<NearCache>,
     serving: Guarded<dyn ServingStore>,
     state: Option<Guarded<dyn StateStore>>,
 }
@@ -43,6 +45,7 @@ impl Reader {
         serving: Arc<dyn ServingStore>,
         state: Option<Arc<dyn StateStore>>,
     ) -> Self {
+        let near = NearCache::new(&*serving, config.near_cache_mb * 1_000_000);
         let breaker = || Breaker::new(config.breaker_failures, Duration::from_millis(config.breaker_open_ms));
         let serving = Guarded {
             name: "serving",
@@ -52,7 +55,7 @@ impl Reader {
         };
         let timeout = Duration::from_millis(config.fallback_timeout_ms);
         let state = state.map(|store| Guarded { name: "state", store, timeout, breaker: breaker() });
-        Self { generation, serving, state }
+        Self { generation, near, serving, state }
     }
 
     pub(crate) fn generation(&self) -> u16 {
@@ -69,14 +72,56 @@ impl Reader {
         if keys.is_empty() {
             return Read::default();
         }
-        let Ok(mut values) = self.serving.ask(|store| async move { store.get_many(keys).await }).await else {
-            return match self.published_state(keys).await {
-                Ok(value) => Read { value, degraded: Some(Degraded::ServingStoreUnavailable) },
-                Err(Unavailable) => {
-                    Read { value: vec![None; keys.len()], degraded: Some(Degraded::StoresUnavailable) }
-                }
-            };
+        match self.serving.ask(|store| async move { store.get_many(keys).await }).await {
+            Ok(values) => self.completed(keys, values, complete).await,
+            Err(Unavailable) => self.published_fallback(keys).await,
+        }
+    }
+
+    /// Neighbour lists in the order of `keys`: those kept in this process, the others as [`Self::published`] reads them.
+    pub(crate) async fn lists(&self, keys: &[String], complete: impl Fn(usize) -> bool) -> Read<Vec<Published>> {
+        let near = match &self.near {
+            Some(near) => self.near_lists(near, keys).await,
+            None => None,
         };
+        // In doubt about one, all are read the other way: that does not last.
+        if let Some(lists) = near
+            && lists.iter().enumerate().all(|(index, list)| list.is_some() || complete(index))
+        {
+            return Read { value: lists, degraded: None };
+        }
+        let read = self.published(keys, complete).await;
+        let lists = read.value.into_iter().map(|value| decoded(NeighbourList::decode(&value?)).map(Arc::new));
+        Read { value: lists.collect(), degraded: read.degraded }
+    }
+
+    async fn near_lists(&self, near: &NearCache, keys: &[String]) -> Option<Vec<Published>> {
+        let found = match near.held(keys).complete() {
+            Ok(lists) => return Some(lists),
+            Err(found) => found,
+        };
+        if !near.is_following() {
+            return None;
+        }
+        self.serving.ask(|_| near.read(keys, found)).await.ok()
+    }
+
+    async fn published_fallback(&self, keys: &[String]) -> Read<Vec<Option<Bytes>>> {
+        match self.published_state(keys).await {
+            Ok(value) => Read { value, degraded: Some(Degraded::ServingStoreUnavailable) },
+            Err(Unavailable) => {
+                Read { value: vec![None; keys.len()], degraded: Some(Degraded::StoresUnavailable) }
+            }
+        }
+    }
+
+    /// Values of the serving store, with those of the state store where it has none and may lack some.
+    async fn completed(
+        &self,
+        keys: &[String],
+        mut values: Vec<Option<Bytes>>,
+        complete: impl Fn(usize) -> bool,
+    ) -> Read<Vec<Option<Bytes>>> {
         let doubtful: Vec<usize> =
             (0..keys.len()).filter(|&index| values[index].is_none() && !complete(index)).collect();
         if doubtful.is_empty() {

@@ -5,10 +5,13 @@ mod faults;
 pub use faults::Faults;
 
 use crate::packed::{SERVING_STORE, STATE_STORE};
-use crate::{Row, RowStream, ServingStore, StateStore, StoreError, Table};
+use crate::{
+    Changes, Row, RowStream, ServingStore, StateStore, StoreError, Table, WatchingReader,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use faults::Call;
+use std::sync::Arc;
 
 /// A [`ServingStore`] with faults.
 pub struct FaultyServingStore<S> {
@@ -81,6 +84,28 @@ impl<S: ServingStore> ServingStore for FaultyServingStore<S> {
     async fn check(&self) -> Result<Vec<String>, StoreError> {
         self.faults.before(Call::Read, "check").await?;
         self.inner.check().await
+    }
+
+    fn watch(&self, changes: Arc<dyn Changes>) -> Option<Arc<dyn WatchingReader>> {
+        let inner = self.inner.watch(changes)?;
+        Some(Arc::new(FaultyReader { inner, faults: self.faults.clone() }))
+    }
+}
+
+struct FaultyReader {
+    inner: Arc<dyn WatchingReader>,
+    faults: Faults,
+}
+
+#[async_trait]
+impl WatchingReader for FaultyReader {
+    fn is_following(&self) -> bool {
+        self.inner.is_following()
+    }
+
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        self.faults.before(Call::Read, "read").await?;
+        self.inner.get_many(keys).await
     }
 }
 

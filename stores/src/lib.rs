@@ -15,4 +15,6 @@ pub mod redis;
 mod tls;
 
 pub use measured::{Measured, describe_metrics};
-pub use port::{Row, RowStream, ServingStore, StateStore, StoreError, Table};
+pub use port::{
+    Changes, Row, RowStream, ServingStore, StateStore, StoreError, Table, WatchingReader,
+};

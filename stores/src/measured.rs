@@ -1,11 +1,14 @@
 //! Times what a store is asked, and counts its failures. It wraps any store.
 
 use crate::packed::{SERVING_STORE, STATE_STORE};
-use crate::{Row, RowStream, ServingStore, StateStore, StoreError, Table};
+use crate::{
+    Changes, Row, RowStream, ServingStore, StateStore, StoreError, Table, WatchingReader,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use metrics::{counter, describe_counter, describe_histogram, histogram};
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Instant;
 
 const SECONDS: &str = "store_request_seconds";
@@ -70,6 +73,23 @@ impl<S: ServingStore> ServingStore for Measured<S> {
 
     async fn check(&self) -> Result<Vec<String>, StoreError> {
         self.0.check().await
+    }
+
+    fn watch(&self, changes: Arc<dyn Changes>) -> Option<Arc<dyn WatchingReader>> {
+        Some(Arc::new(MeasuredReader(self.0.watch(changes)?)))
+    }
+}
+
+struct MeasuredReader(Arc<dyn WatchingReader>);
+
+#[async_trait]
+impl WatchingReader for MeasuredReader {
+    fn is_following(&self) -> bool {
+        self.0.is_following()
+    }
+
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        measure(SERVING_STORE, "read_watched", self.0.get_many(keys)).await
     }
 }
 

@@ -2,16 +2,31 @@
 //! state store at the start.
 
 use crate::packed::{require_version, version};
-use crate::{ServingStore, StoreError};
+use crate::{Changes, ServingStore, StoreError, WatchingReader};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 /// A [`ServingStore`] in a sharded map. Reads and writes never wait for one another for longer than one entry takes.
 #[derive(Debug, Default)]
 pub struct MemoryServingStore {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
     values: DashMap<String, Bytes, foldhash::fast::RandomState>,
+    /// Who wants to be told of every change.
+    watchers: RwLock<Vec<Weak<dyn Changes>>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Shared").field("values", &self.values.len()).finish_non_exhaustive()
+    }
 }
 
 impl MemoryServingStore {
@@ -22,43 +37,52 @@ impl MemoryServingStore {
 
     /// How many values it holds, markers included.
     pub fn len(&self) -> usize {
-        self.values.len()
+        self.shared.values.len()
     }
 
     /// Whether it holds nothing.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.shared.values.is_empty()
     }
 
     /// Forgets everything, as a Redis that lost its data: for tests of how it is filled again.
     pub fn clear(&self) {
-        self.values.clear();
+        self.shared.values.clear();
+        self.shared.tell(|changes| changes.all_changed());
     }
 
     fn put(&self, key: String, value: Bytes) -> Result<(), StoreError> {
         let new = require_version(&key, &value)?;
-        match self.values.entry(key) {
-            Entry::Vacant(entry) => {
+        match self.shared.values.entry(key.clone()) {
+            Entry::Vacant(entry) => drop(entry.insert(value)),
+            Entry::Occupied(mut entry) => {
+                if version(entry.get()).is_some_and(|stored| stored > new) {
+                    return Ok(());
+                }
                 entry.insert(value);
             }
-            Entry::Occupied(mut entry) => {
-                if version(entry.get()).is_none_or(|stored| stored <= new) {
-                    entry.insert(value);
-                }
-            }
         }
+        // After the change: who reads from now on sees it, and who read before is told.
+        self.shared.tell(|changes| changes.changed(&key));
         Ok(())
     }
+}
 
+impl Shared {
     fn get(&self, key: &str) -> Option<Bytes> {
         self.values.get(key).map(|value| value.clone())
+    }
+
+    fn tell(&self, news: impl Fn(&dyn Changes)) {
+        let watchers = self.watchers.read().unwrap_or_else(PoisonError::into_inner);
+        watchers.iter().filter_map(Weak::upgrade).for_each(|changes| news(&*changes));
     }
 }
 
 #[async_trait]
 impl ServingStore for MemoryServingStore {
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, StoreError> {
-        Ok(keys.iter().map(|key| self.get(key)).collect())
+        Ok(keys.iter().map(|key| self.shared.get(key)).collect())
     }
 
     async fn put_many(&self, values: Vec<(String, Bytes)>) -> Result<(), StoreError> {
@@ -75,5 +99,29 @@ impl ServingStore for MemoryServingStore {
 
     async fn check(&self) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())
+    }
+
+    fn watch(&self, changes: Arc<dyn Changes>) -> Option<Arc<dyn WatchingReader>> {
+        let mut watchers = self.shared.watchers.write().unwrap_or_else(PoisonError::into_inner);
+        watchers.retain(|watcher| watcher.strong_count() > 0);
+        watchers.push(Arc::downgrade(&changes));
+        Some(Arc::new(Reader { shared: Arc::clone(&self.shared), _changes: changes }))
+    }
+}
+
+/// Every change is told while it lives.
+struct Reader {
+    shared: Arc<Shared>,
+    _changes: Arc<dyn Changes>,
+}
+
+#[async_trait]
+impl WatchingReader for Reader {
+    fn is_following(&self) -> bool {
+        true
+    }
+
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        Ok(keys.iter().map(|key| self.shared.get(key)).collect())
     }
 }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use schemas::Version;
+use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -173,4 +174,34 @@ pub trait ServingStore: Send + Sync {
     /// # Errors
     /// When it does not answer.
     async fn check(&self) -> Result<Vec<String>, StoreError>;
+
+    /// A reader that tells `changes` when a value that it gave may have changed, for callers that keep values. `None` when this
+    /// store cannot tell. Needs a tokio runtime.
+    fn watch(&self, changes: Arc<dyn Changes>) -> Option<Arc<dyn WatchingReader>> {
+        drop(changes);
+        None
+    }
+}
+
+/// Reads values whose changes are told.
+#[async_trait]
+pub trait WatchingReader: Send + Sync {
+    /// Whether changes can be told at the moment. While they cannot, reads fail.
+    fn is_following(&self) -> bool;
+
+    /// The values of `keys`, in their order, in one round trip. From when they were read, the next change of each of these keys
+    /// is told, also of those that have no value; it may be told before this returns.
+    ///
+    /// # Errors
+    /// When any could not be read, or changes cannot be told at the moment.
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, StoreError>;
+}
+
+/// Told when values change that a [`WatchingReader`] gave. Called from where answers are received: must not block.
+pub trait Changes: Send + Sync {
+    /// The value of this key is another one now, or may be.
+    fn changed(&self, key: &str);
+
+    /// Changes may have been missed: nothing that was read until now counts.
+    fn all_changed(&self);
 }

@@ -6,22 +6,26 @@ mod eviction;
 mod settings;
 mod single;
 mod topology;
+mod tracking;
 
 pub use settings::RedisSettings;
 
 use crate::packed::{SERVING_STORE, require_version};
-use crate::{ServingStore, StoreError};
+use crate::{Changes, ServingStore, StoreError, WatchingReader};
 use ::redis::{RedisError, RedisResult};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cluster::Cluster;
 use single::Single;
+use std::sync::Arc;
 use std::time::Duration;
+use tracking::TrackingReader;
 
 /// A [`ServingStore`] on Redis. Connections are made when first needed and again whenever they break, so that a service
 /// can start, and go on, while Redis is away; until then every call fails as [`StoreError::Unavailable`] within its
 /// timeout.
 pub struct RedisServingStore {
+    settings: RedisSettings,
     servers: Servers,
     read_timeout: Duration,
     write_timeout: Duration,
@@ -43,7 +47,8 @@ impl RedisServingStore {
         } else {
             Servers::Single(Single::new(settings)?)
         };
-        Ok(Self { servers, read_timeout: settings.timeout(), write_timeout: settings.write_timeout() })
+        let (read_timeout, write_timeout) = (settings.timeout(), settings.write_timeout());
+        Ok(Self { settings: settings.clone(), servers, read_timeout, write_timeout })
     }
 
     async fn put_chunk(&self, chunk: &[(String, Bytes)]) -> RedisResult<()> {
@@ -113,6 +118,15 @@ impl ServingStore for RedisServingStore {
         })
         .await?;
         Ok(answers.iter().filter_map(|(server, memory)| eviction::warning(server, memory)).collect())
+    }
+
+    /// Over a connection of its own. Not with a cluster.
+    fn watch(&self, changes: Arc<dyn Changes>) -> Option<Arc<dyn WatchingReader>> {
+        if self.settings.cluster {
+            return None;
+        }
+        let reader = TrackingReader::start(&self.settings, changes);
+        Some(Arc::new(reader.expect("the same settings made the other connection")))
     }
 }
 

@@ -109,11 +109,11 @@ impl Snapshots {
 
     fn at_hand(&self, name: &str, category: &Category) -> Option<Read<Arc<TrendingLists>>> {
         let Some(held) = category.lists.peek().filter(|held| held.age <= self.max_age) else {
-            metrics::cache("category", "miss");
+            metrics::cache("category", "miss", 1);
             return None;
         };
         let stale = held.age > self.refresh;
-        metrics::cache("category", if stale { "stale" } else { "fresh" });
+        metrics::cache("category", if stale { "stale" } else { "fresh" }, 1);
         if stale {
             self.trending.queue(name, category);
         }

@@ -3,7 +3,7 @@ use crate::StoreError;
 use crate::packed::SERVING_STORE;
 use ::redis::cluster::{ClusterClient, ClusterClientBuilder};
 use ::redis::io::tcp::TcpSettings;
-use ::redis::{Client, ConnectionInfo, IntoConnectionInfo};
+use ::redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -97,12 +97,23 @@ impl RedisSettings {
 
     /// The client for a single server.
     pub(super) fn client(&self) -> Result<Client, StoreError> {
-        let server = self.servers()?.remove(0);
+        self.client_of(self.servers()?.remove(0))
+    }
+
+    fn client_of(&self, server: ConnectionInfo) -> Result<Client, StoreError> {
         #[cfg(feature = "tls")]
         if let Some(certificates) = self.certificates()? {
             return Client::build_with_tls(server, certificates).map_err(|error| unusable(&error));
         }
         Client::open(server).map_err(|error| unusable(&error))
+    }
+
+    /// A client whose connections take messages that the server pushes.
+    pub(super) fn tracking_client(&self) -> Result<Client, StoreError> {
+        let mut server = self.servers()?.remove(0);
+        let redis = server.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        server = server.set_redis_settings(redis);
+        self.client_of(server)
     }
 
     /// The builder of the client for a cluster.

@@ -1,0 +1,145 @@
+//! The processor on embedded parts, in this process: both stages, with state, from a log that is full already.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use catalog::Catalog;
+use event_log::embedded::{EmbeddedLog, open_database};
+use event_log::{EventLog, GroupOptions, NewRecord, ProducerMode, TopicSpec};
+use prost::Message;
+use schemas::names::Topics;
+use schemas::proto::EventRecord;
+use service_runtime::{SharedClock, SystemClock};
+use stores::StateStore;
+use stores::embedded::EmbeddedStateStore;
+use stores::memory::MemoryServingStore;
+use stream_processor::{Parts, Processor, ProcessorConfig};
+use tokio_util::sync::CancellationToken;
+
+use crate::cpu::CpuSeconds;
+use crate::report::Figure;
+use crate::workload::Workload;
+
+const PARTITIONS: u32 = 4;
+const GENERATION: u16 = 1;
+/// Records appended before their acknowledgements are awaited.
+const WINDOW: usize = 10_000;
+const GOAL: &str = "100,000 per core";
+
+/// What it cost to work through a log.
+struct Spent {
+    wall: Duration,
+    cpu: f64,
+}
+
+/// Events per second of CPU time through both stages, beside a reader that only decodes them.
+///
+/// # Errors
+/// When the pipeline fails.
+pub async fn measure(workload: &Workload) -> Result<Vec<Figure>> {
+    let folder = tempfile::tempdir()?;
+    let parts = parts(folder.path()).await?;
+    fill(&parts, workload).await?;
+    let floor = decode_only(&parts, workload.clicks.len()).await?;
+    let ours = process(&parts, workload.clicks.len()).await?;
+    let rate = |seconds: f64| workload.clicks.len() as f64 / seconds;
+    let name = |what: &str| format!("processor, embedded: {what}, {}", workload.name);
+    Ok(vec![
+        Figure::beside(name("events per CPU second"), rate(ours.cpu), rate(floor.cpu), "1/s", GOAL),
+        Figure::beside(
+            name("events per second"),
+            rate(ours.wall.as_secs_f64()),
+            rate(floor.wall.as_secs_f64()),
+            "1/s",
+            "",
+        ),
+    ])
+}
+
+async fn parts(folder: &Path) -> Result<Parts> {
+    let clock: SharedClock = SystemClock::shared();
+    let database = open_database(folder)?;
+    let append_clock = Arc::clone(&clock);
+    let log: Arc<dyn EventLog> =
+        Arc::new(EmbeddedLog::open(database.clone(), Arc::new(move || append_clock.now_ms()))?);
+    let state: Arc<dyn StateStore> = Arc::new(EmbeddedStateStore::open(database)?);
+    state.migrate().await?;
+    let catalog = Arc::new(Catalog::new());
+    let topics = Topics::new("", GENERATION);
+    let compacted =
+        TopicSpec { name: topics.products.to_string(), partitions: 1, compacted: true, retention_ms: None };
+    log.ensure_topics(&[compacted]).await?;
+    let (follow_log, name, follower) = (Arc::clone(&log), topics.products.clone(), Arc::clone(&catalog));
+    tokio::spawn(catalog::follow(follow_log, name, follower, CancellationToken::new()));
+    Ok(Parts { log, state, serving: Arc::new(MemoryServingStore::new()), catalog, clock, topics })
+}
+
+async fn fill(parts: &Parts, workload: &Workload) -> Result<()> {
+    let spec = TopicSpec {
+        name: parts.topics.events.clone(),
+        partitions: PARTITIONS,
+        compacted: false,
+        retention_ms: None,
+    };
+    parts.log.ensure_topics(&[spec]).await?;
+    let producer = parts.log.producer(ProducerMode::Bounded { ack_timeout_ms: 60_000, linger_ms: 0 })?;
+    let mut appends = Vec::new();
+    let topic: Arc<str> = parts.topics.events.as_str().into();
+    for (key, value) in workload.records(parts.clock.now_ms()) {
+        let record = NewRecord { topic: Arc::clone(&topic), partition: None, key, value };
+        appends.push(producer.append(record)?);
+        if appends.len() >= WINDOW {
+            for append in appends.drain(..) {
+                append.await?;
+            }
+        }
+    }
+    for append in appends {
+        append.await?;
+    }
+    Ok(())
+}
+
+/// The floor: whoever wants to do anything with the events has to read and decode them.
+async fn decode_only(parts: &Parts, events: usize) -> Result<Spent> {
+    let group = GroupOptions {
+        group_id: "floor".to_owned(),
+        topics: vec![parts.topics.events.clone()],
+        instance_id: None,
+        session_timeout_ms: 6_000,
+    };
+    let (begun, before) = (Instant::now(), CpuSeconds::of_this_process()?);
+    let decoded = crate::floor::consumer::decode_all(&*parts.log, group, events).await?;
+    ensure!(decoded == events, "decoded {decoded} of {events}");
+    Ok(Spent { wall: begun.elapsed(), cpu: CpuSeconds::of_this_process()? - before })
+}
+
+async fn process(parts: &Parts, events: usize) -> Result<Spent> {
+    let config = ProcessorConfig {
+        generation: GENERATION,
+        events_partitions: PARTITIONS,
+        activity_partitions: PARTITIONS,
+        ..ProcessorConfig::default()
+    };
+    let (begun, before) = (Instant::now(), CpuSeconds::of_this_process()?);
+    let processor = Processor::prepare(parts.clone(), config).await?;
+    let token = CancellationToken::new();
+    let running = tokio::spawn({
+        let (processor, token) = (processor.clone(), token.clone());
+        async move { processor.run(token).await }
+    });
+    while processor.registry().outcomes().0.iter().sum::<u64>() < events as u64 {
+        ensure!(!running.is_finished(), "the processor ended early");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    token.cancel();
+    running.await??;
+    Ok(Spent { wall: begun.elapsed(), cpu: CpuSeconds::of_this_process()? - before })
+}
+
+/// Whether a record is an event.
+pub fn is_event(value: &[u8]) -> bool {
+    EventRecord::decode(value).is_ok_and(|record| record.record.is_some())
+}

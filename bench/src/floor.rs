@@ -1,0 +1,3 @@
+//! The floors: the bare parts, doing what nobody can do without.
+
+pub mod consumer;
