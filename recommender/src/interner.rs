@@ -2,17 +2,18 @@
 
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 /// Stands for an id within one process; never leaves it, and its order means nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Symbol(pub u32);
 
-/// Gives each distinct id a symbol. Only grows: its size is that of the catalog. Safe to share between threads.
+/// Gives each distinct id a symbol. Only grows: its size is that of the catalog. Safe to share between threads; going from a
+/// symbol to its id takes no lock.
 #[derive(Debug, Default)]
 pub struct Interner {
     symbols: DashMap<Arc<str>, Symbol, RandomState>,
-    names: RwLock<Vec<Arc<str>>>,
+    names: boxcar::Vec<Arc<str>>,
 }
 
 impl Interner {
@@ -24,10 +25,7 @@ impl Interner {
         let id: Arc<str> = id.into();
         // The entry keeps its shard locked, so that two threads never number the same id.
         *self.symbols.entry(Arc::clone(&id)).or_insert_with(|| {
-            let mut names = self.names.write().expect("no holder panics");
-            let number = u32::try_from(names.len()).expect("fewer than 2^32 products");
-            names.push(id);
-            Symbol(number)
+            Symbol(u32::try_from(self.names.push(id)).expect("fewer than 2^32 products"))
         })
     }
 
@@ -40,13 +38,13 @@ impl Interner {
     ///
     /// # Panics
     /// When the symbol is of another interner.
-    pub fn name(&self, symbol: Symbol) -> Arc<str> {
-        Arc::clone(&self.names.read().expect("no holder panics")[symbol.0 as usize])
+    pub fn name(&self, symbol: Symbol) -> &str {
+        &self.names[symbol.0 as usize]
     }
 
     /// How many ids have a symbol.
     pub fn len(&self) -> usize {
-        self.names.read().expect("no holder panics").len()
+        self.names.count()
     }
 
     /// Whether no id has one.
@@ -67,7 +65,7 @@ mod tests {
                 scope.spawn(|| {
                     for id in 0..1000 {
                         let symbol = interner.intern(&id.to_string());
-                        assert_eq!(&*interner.name(symbol), id.to_string());
+                        assert_eq!(interner.name(symbol), id.to_string());
                     }
                 });
             }

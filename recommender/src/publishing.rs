@@ -19,7 +19,7 @@ pub fn published_list(
 ) -> NeighbourList {
     let Popularity { season, recent } = direct.popularity;
     let neighbour = |entry: &Scored| {
-        let product_id = names.name(entry.product).as_ref().to_owned();
+        let product_id = names.name(entry.product).to_owned();
         let category = category_of(entry.product, &product_id)?;
         Some(Neighbour { product_id, score: entry.score, direct: entry.direct, count: entry.count, category })
     };

@@ -203,7 +203,7 @@ impl UserRow {
             .collect();
         UserHistory::encode_entries(
             self.version,
-            entries.iter().map(|(name, kind, ms)| (&**name, *kind, *ms)),
+            entries.iter().copied(),
         )
     }
 

@@ -4,63 +4,58 @@ use crate::rules::{Rule, is_broken};
 use hashbrown::{Equivalent, HashMap};
 use std::hash::Hash;
 
-/// A row and when it last changed.
+/// A row, when it last changed and when it was last used.
 #[derive(Debug)]
 struct Entry<R> {
     row: R,
     /// The flush epoch in which the row last changed; [`CLEAN`] when the store holds it as it is.
     changed: u64,
+    /// The generation in which it was last used.
+    used: u64,
 }
 
 const CLEAN: u64 = 0;
 
-/// Two generations of rows: what is used moves to the young one; when that is full, the clean rest of the old one goes.
-/// Rows that changed since they were last stored, or are being stored, always stay.
+/// Rows of two generations: what is used belongs to the young one; when that is full, a new one begins, and what was used in
+/// neither goes. Rows that changed since they were last stored, or are being stored, always stay.
 #[derive(Debug)]
 pub(crate) struct RowCache<K, R> {
-    young: HashMap<K, Entry<R>>,
-    old: HashMap<K, Entry<R>>,
+    rows: HashMap<K, Entry<R>>,
     capacity: usize,
     epoch: u64,
     /// Keys that changed in the current epoch, each once.
     changed: Vec<K>,
+    generation: u64,
+    /// How many rows were used in the current generation.
+    young: usize,
 }
 
 impl<K: Hash + Eq + Clone, R> RowCache<K, R> {
     /// A cache that holds about `capacity` rows besides the changed ones.
     pub(crate) fn new(capacity: usize) -> Self {
-        let (young, old) = (HashMap::new(), HashMap::new());
-        Self { young, old, capacity: (capacity / 2).max(1), epoch: CLEAN + 1, changed: Vec::new() }
+        let capacity = (capacity / 2).max(1);
+        Self { rows: HashMap::new(), capacity, epoch: CLEAN + 1, changed: Vec::new(), generation: 1, young: 0 }
     }
 
     /// Whether the row is here; if so it counts as used.
     pub(crate) fn touch<Q: Hash + Equivalent<K> + ?Sized>(&mut self, key: &Q) -> bool {
-        if self.young.contains_key(key) {
-            return true;
-        }
-        match self.old.remove_entry(key) {
-            Some((key, entry)) => {
-                self.young.insert(key, entry);
-                true
-            }
-            None => false,
-        }
+        let Some(entry) = self.rows.get_mut(key) else { return false };
+        self.young += usize::from(entry.used != self.generation);
+        entry.used = self.generation;
+        true
     }
 
     /// A row, to look at.
     pub(crate) fn get<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> Option<&R> {
-        self.young.get(key).or_else(|| self.old.get(key)).map(|entry| &entry.row)
+        self.rows.get(key).map(|entry| &entry.row)
     }
 
     /// A row, to change: it counts as changed from now on.
     pub(crate) fn change<Q: Hash + Equivalent<K> + ?Sized>(&mut self, key: &Q) -> Option<&mut R> {
-        self.touch(key);
-        let (key, _) = self.young.get_key_value(key)?;
-        let key = key.clone();
-        let entry = self.young.get_mut(&key)?;
+        let (key, entry) = self.rows.get_key_value_mut(key)?;
         if entry.changed != self.epoch {
             entry.changed = self.epoch;
-            self.changed.push(key);
+            self.changed.push(key.clone());
         }
         Some(&mut entry.row)
     }
@@ -68,7 +63,8 @@ impl<K: Hash + Eq + Clone, R> RowCache<K, R> {
     /// Takes a row as the store holds it, unless it is here already.
     pub(crate) fn admit(&mut self, key: K, row: R) {
         if !self.touch(&key) {
-            self.young.insert(key, Entry { row, changed: CLEAN });
+            self.rows.insert(key, Entry { row, changed: CLEAN, used: self.generation });
+            self.young += 1;
         }
     }
 
@@ -82,7 +78,7 @@ impl<K: Hash + Eq + Clone, R> RowCache<K, R> {
     /// The copies of `epoch` are stored: rows that have not changed since are clean.
     pub(crate) fn stored(&mut self, epoch: u64, keys: &[K]) {
         for key in keys {
-            if let Some(entry) = self.young.get_mut(key).or_else(|| self.old.get_mut(key))
+            if let Some(entry) = self.rows.get_mut(key)
                 && (entry.changed <= epoch || is_broken(Rule::ChangedSinceCopyStaysChanged))
             {
                 entry.changed = CLEAN;
@@ -97,17 +93,19 @@ impl<K: Hash + Eq + Clone, R> RowCache<K, R> {
 
     /// How many rows are here.
     pub(crate) fn len(&self) -> usize {
-        self.young.len() + self.old.len()
+        self.rows.len()
     }
 
     /// Makes room when the young generation is full. Only between batches: rows that a batch was loaded for must stay.
     pub(crate) fn make_room(&mut self) {
-        if self.young.len() < self.capacity {
+        if self.young < self.capacity {
             return;
         }
-        let mut old = std::mem::take(&mut self.old);
-        old.retain(|_, entry| entry.changed != CLEAN && !is_broken(Rule::ChangedRowsStay));
-        self.old = std::mem::replace(&mut self.young, old);
+        let young = self.generation;
+        let waits = |entry: &Entry<R>| entry.changed != CLEAN && !is_broken(Rule::ChangedRowsStay);
+        self.rows.retain(|_, entry| entry.used == young || waits(entry));
+        self.generation += 1;
+        self.young = 0;
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) use open_windows::OpenWindows;
 use recommender::trending::Bounds;
 use recommender::{Interner, ProductRow, Symbol};
 pub(crate) use record::ProductRecord;
+use record::{Change, Update};
 use schemas::proto::{Outcome, SourceEntry};
 use schemas::published::{LastStep, RepeatTable, SessionShape};
 use schemas::{EventKind, Version};
@@ -34,7 +35,7 @@ pub(crate) struct Product {
 /// What a batch of updates leads to.
 #[derive(Default)]
 pub(crate) struct ProductOutput {
-    /// Products whose row changed; may name one several times.
+    /// Products whose row changed; names one once for each record.
     pub(crate) changed: Vec<Symbol>,
     /// Products whose row had changed already: who stored it may have died before it was published.
     pub(crate) changed_before: Vec<Symbol>,
@@ -78,13 +79,12 @@ impl Product {
         table
     }
 
-    /// Applies one record. Each row is checked once before the record and set once after it: all updates of one record for
-    /// one row count, or none does.
+    /// Applies one record, row by row, each row's updates in their order. A row is checked once before the record and set once
+    /// after it: all updates of one record for one row count, or none does.
     fn apply(&mut self, record: &ProductRecord, output: &mut ProductOutput) {
         let Some(activity) = record.valid(self.progress.marks.len()) else { return };
         let version = Version::of(self.generation, record.raw.offset);
-        let symbols: Vec<Symbol> = activity.products.iter().map(|id| self.names.intern(id)).collect();
-        let touched_from = output.changed.len();
+        let mut new: Vec<Update<'_>> = Vec::new();
         for entry in &activity.entries {
             let mark = &mut self.progress.marks[activity.source_partition as usize];
             if entry.offset < *mark && !is_broken(Rule::MarksChecked) {
@@ -92,33 +92,36 @@ impl Product {
             }
             *mark = entry.offset + 1;
             self.count(entry);
-            if let Some(event) = &entry.activity {
-                let category =
-                    event.category.checked_sub(1).map(|at| activity.categories[at as usize].as_str());
-                let kind =
-                    EventKind::from_code(event.event_type).expect("checked when the record was decoded");
-                let product = symbols[event.product as usize];
-                match fresh_row(&mut self.rows, product, version) {
-                    Some(row) => {
-                        row.observe(kind, event.weight, category, entry.timestamp_ms);
-                        output.changed.push(product);
-                    }
-                    None => output.changed_before.push(product),
-                }
-            }
-            for pair in &entry.pairs {
-                let (product, other) = (symbols[pair.product as usize], symbols[pair.other as usize]);
-                match fresh_row(&mut self.rows, product, version) {
-                    Some(row) => {
-                        row.add_pair(other, pair.weight, entry.timestamp_ms);
-                        output.changed.push(product);
-                    }
-                    None => output.changed_before.push(product),
-                }
-            }
+            new.extend(record::updates(entry));
         }
-        for product in &output.changed[touched_from..] {
-            self.rows.change(product).expect("it was changed above").version = version;
+        // Stable: what one row gets keeps its order.
+        new.sort_by_key(|update| update.product);
+        for updates in new.chunk_by(|a, b| a.product == b.product) {
+            let product = record.symbols[updates[0].product as usize];
+            let reflected = self.rows.get(&product).expect("the batch's rows were admitted").version >= version;
+            if reflected && !is_broken(Rule::ProductVersionChecked) {
+                output.changed_before.push(product);
+                continue;
+            }
+            // A row counts as changed only when something is applied to it.
+            let row = self.rows.change(&product).expect("it is there");
+            let updates = if is_broken(Rule::VersionSetLast) { &updates[..1] } else { updates };
+            for update in updates {
+                match update.change {
+                    Change::Pair(pair) => {
+                        row.add_pair(record.symbols[pair.other as usize], pair.weight, update.timestamp_ms);
+                    }
+                    Change::Event(event) => {
+                        let category = event.category.checked_sub(1);
+                        let category = category.map(|at| activity.categories[at as usize].as_str());
+                        let kind =
+                            EventKind::from_code(event.event_type).expect("checked when the record was decoded");
+                        row.observe(kind, event.weight, category, update.timestamp_ms);
+                    }
+                }
+            }
+            row.version = version;
+            output.changed.push(product);
         }
     }
 
@@ -146,25 +149,8 @@ impl Product {
         }
         *stored = bounds;
         let state = OpenWindows { bounds, category: row.category.clone() }.encode(row.version);
-        Some(Row { key: self.names.name(product).as_ref().to_owned(), version: row.version, state })
+        Some(Row { key: self.names.name(product).to_owned(), version: row.version, state })
     }
-}
-
-/// The row, unless it reflects this record already. A row counts as changed only when something is applied to it.
-fn fresh_row(
-    rows: &mut RowCache<Symbol, ProductRow>,
-    product: Symbol,
-    version: Version,
-) -> Option<&mut ProductRow> {
-    let reflected = rows.get(&product).expect("the batch's rows were admitted").version >= version;
-    if reflected && !is_broken(Rule::ProductVersionChecked) {
-        return None;
-    }
-    let row = rows.change(&product)?;
-    if is_broken(Rule::VersionSetLast) {
-        row.version = version;
-    }
-    Some(row)
 }
 
 impl Stage for Product {
@@ -177,16 +163,16 @@ impl Stage for Product {
     const TABLE: Table = Table::ProductState;
 
     fn prepare(&self, batch: Vec<Record>) -> Vec<ProductRecord> {
-        batch.into_iter().map(ProductRecord::parse).collect()
+        batch.into_iter().map(|record| ProductRecord::parse(record, &self.names)).collect()
     }
 
     fn missing(&mut self, batch: &[ProductRecord]) -> Vec<String> {
         let mut missing: Vec<String> = Vec::new();
-        for activity in batch.iter().filter_map(|record| record.activity.as_ref()) {
+        for record in batch {
+            let Some(activity) = &record.activity else { continue };
             for index in record::rows_touched(activity) {
-                let id = &activity.products[index as usize];
-                if !self.rows.touch(&self.names.intern(id)) {
-                    missing.push(id.clone());
+                if !self.rows.touch(&record.symbols[index]) {
+                    missing.push(activity.products[index].clone());
                 }
             }
         }
@@ -259,6 +245,6 @@ impl Stage for Product {
     fn packed(&self, key: &Symbol) -> Option<Row> {
         let row = self.rows.get(key)?;
         let state = Bytes::from(row.encode(&self.names));
-        Some(Row { key: self.names.name(*key).as_ref().to_owned(), version: row.version, state })
+        Some(Row { key: self.names.name(*key).to_owned(), version: row.version, state })
     }
 }

@@ -1,22 +1,27 @@
 use event_log::Record;
 use prost::Message;
+use recommender::{Interner, Symbol};
 use schemas::EventKind;
-use schemas::proto::{ActivityRecord, SourceEntry};
+use schemas::proto::{Activity, ActivityRecord, PairUpdate, SourceEntry};
 
 /// A record of `product-activity`, decoded.
 pub(crate) struct ProductRecord {
     pub(crate) raw: Record,
     /// `None` when it is no record of ours: the topic is derived, so such a record is passed over.
     pub(crate) activity: Option<ActivityRecord>,
+    /// Its products, in their order.
+    pub(crate) symbols: Vec<Symbol>,
 }
 
 impl ProductRecord {
-    pub(crate) fn parse(raw: Record) -> Self {
+    pub(crate) fn parse(raw: Record, names: &Interner) -> Self {
         let activity = ActivityRecord::decode(&*raw.value).ok().filter(is_consistent);
         if activity.is_none() {
             tracing::error!(offset = raw.offset, "passed over a record of product-activity that is not ours");
         }
-        Self { raw, activity }
+        let products = activity.iter().flat_map(|activity| &activity.products);
+        let symbols = products.map(|id| names.intern(id)).collect();
+        Self { raw, activity, symbols }
     }
 
     /// When ingest received the oldest of the events behind it; where that is not known, when the log took the record.
@@ -55,17 +60,38 @@ fn is_consistent(activity: &ActivityRecord) -> bool {
     activity.entries.iter().all(entry_is_consistent)
 }
 
+/// What an update does to its product's row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Change<'a> {
+    /// Counts the entry's event.
+    Event(&'a Activity),
+    /// Adds a pair.
+    Pair(&'a PairUpdate),
+}
+
+/// One update of one row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Update<'a> {
+    /// Index of the product.
+    pub(crate) product: u32,
+    pub(crate) timestamp_ms: i64,
+    pub(crate) change: Change<'a>,
+}
+
+/// The updates of an entry, in their order.
+pub(crate) fn updates<'a>(entry: &'a SourceEntry) -> impl Iterator<Item = Update<'a>> {
+    let timestamp_ms = entry.timestamp_ms;
+    let event = entry.activity.as_ref();
+    let event = event.map(|event| Update { product: event.product, timestamp_ms, change: Change::Event(event) });
+    let pair = move |pair: &'a PairUpdate| Update { product: pair.product, timestamp_ms, change: Change::Pair(pair) };
+    event.into_iter().chain(entry.pairs.iter().map(pair))
+}
+
 /// Indices of the products whose rows the record changes, each once.
-pub(crate) fn rows_touched(activity: &ActivityRecord) -> Vec<u32> {
-    let mut touched: Vec<u32> = activity
-        .entries
-        .iter()
-        .flat_map(|entry| {
-            let own = entry.activity.as_ref().map(|event| event.product);
-            own.into_iter().chain(entry.pairs.iter().map(|pair| pair.product))
-        })
-        .collect();
-    touched.sort_unstable();
-    touched.dedup();
-    touched
+pub(crate) fn rows_touched(activity: &ActivityRecord) -> impl Iterator<Item = usize> {
+    let mut is_touched = vec![false; activity.products.len()];
+    for update in activity.entries.iter().flat_map(updates) {
+        is_touched[update.product as usize] = true;
+    }
+    (0..is_touched.len()).filter(move |&index| is_touched[index])
 }

@@ -1,8 +1,8 @@
 use crate::status::PartitionStatus;
 use bytes::Bytes;
+use hashbrown::HashMap;
 use schemas::published::version_of;
 use service_runtime::SharedClock;
-use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -143,7 +143,7 @@ impl TrendingPublisher {
         let own = product.row(best.product).map_or("", |row| row.category.as_str());
         let category = self.categories_of(&id, own).pop().unwrap_or_default();
         Some(TrendingEntry {
-            product_id: id.as_ref().to_owned(),
+            product_id: id.to_owned(),
             score: best.sum.weight,
             count: best.sum.count,
             category,
@@ -161,7 +161,7 @@ impl TrendingPublisher {
         let absent: Vec<String> = products
             .iter()
             .filter(|&&symbol| product.row(symbol).is_none())
-            .map(|&symbol| names.name(symbol).as_ref().to_owned())
+            .map(|&symbol| names.name(symbol).to_owned())
             .collect();
         let rows = parts.state.get_many(Table::ProductState, config.generation, &absent).await?;
         for (key, row) in absent.iter().zip(rows) {

@@ -21,6 +21,9 @@ pub(crate) struct Packed {
 /// megabyte that Kafka takes by default.
 const MAX_ENTRIES: usize = 500;
 
+/// No partition: there are at most 1024.
+const UNKNOWN: u16 = u16::MAX;
+
 /// The record under construction for one target partition.
 #[derive(Default)]
 struct Pack {
@@ -43,7 +46,7 @@ impl Pack {
     fn product(&mut self, product: Symbol, names: &Interner) -> u32 {
         let next = self.record.products.len() as u32;
         *self.products.entry(product).or_insert_with(|| {
-            self.record.products.push(names.name(product).as_ref().to_owned());
+            self.record.products.push(names.name(product).to_owned());
             next
         })
     }
@@ -66,6 +69,8 @@ pub(crate) struct Packer {
     source_partition: u32,
     names: Arc<Interner>,
     packs: Vec<Pack>,
+    /// Target partition by symbol, [`UNKNOWN`] until it was asked for.
+    targets: Vec<u16>,
     full: Vec<Packed>,
     /// When the event was received that is packed now.
     received_ms: i64,
@@ -74,7 +79,7 @@ pub(crate) struct Packer {
 impl Packer {
     pub(crate) fn new(source_partition: u32, targets: u32, names: Arc<Interner>) -> Self {
         let packs = (0..targets).map(|_| Pack::default()).collect();
-        Self { source_partition, names, packs, full: Vec::new(), received_ms: 0 }
+        Self { source_partition, names, packs, targets: Vec::new(), full: Vec::new(), received_ms: 0 }
     }
 
     /// Begins with an event that was received then.
@@ -143,8 +148,16 @@ impl Packer {
         pack.entry(offset, timestamp_ms, self.received_ms).pairs.push(update);
     }
 
-    fn target(&self, product: Symbol) -> usize {
-        partition_of(self.names.name(product).as_bytes(), self.packs.len() as u32) as usize
+    fn target(&mut self, product: Symbol) -> usize {
+        let at = product.0 as usize;
+        if at >= self.targets.len() {
+            self.targets.resize(at + 1, UNKNOWN);
+        }
+        let target = &mut self.targets[at];
+        if *target == UNKNOWN {
+            *target = partition_of(self.names.name(product).as_bytes(), self.packs.len() as u32) as u16;
+        }
+        usize::from(*target)
     }
 
     /// Between two events only, so that all updates of one event for one target stay in one record.
@@ -167,8 +180,12 @@ impl Packer {
     }
 }
 
+/// Leaves the pack empty, with its room.
 fn seal(partition: u32, source_partition: u32, pack: &mut Pack) -> Packed {
-    let Pack { mut record, .. } = std::mem::take(pack);
-    record.source_partition = source_partition;
-    Packed { partition, value: Bytes::from(record.encode_to_vec()) }
+    pack.record.source_partition = source_partition;
+    let value = Bytes::from(pack.record.encode_to_vec());
+    pack.record.clear();
+    pack.products.clear();
+    pack.categories.clear();
+    Packed { partition, value }
 }

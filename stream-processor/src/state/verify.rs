@@ -163,7 +163,7 @@ impl Verifier<'_> {
         let (folded, compared) = self
             .fold(&mut stage, &topic, partition, self.activity_partitions, |_, output| {
                 let mut products: Vec<String> =
-                    output.changed.iter().map(|&product| names.name(product).as_ref().to_owned()).collect();
+                    output.changed.iter().map(|&product| names.name(product).to_owned()).collect();
                 products.sort_unstable();
                 products.dedup();
                 products
