@@ -3,13 +3,18 @@
 mod cpu;
 mod embedded;
 mod floor;
+mod load;
+mod real;
 mod report;
 mod workload;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use real::{Bench, Effort};
 use report::Figure;
 use workload::Workload;
 
@@ -21,17 +26,32 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Every figure stands beside its floor: the bare parts, doing what nobody can do without, measured in turn with ours in
 /// the same run. Absolute figures depend on the machine and on what else it does; the ratios do less.
 #[derive(Debug, Parser)]
-#[command(name = "bench", bin_name = "cargo xtask bench")]
+#[command(name = "bench", bin_name = "cargo xtask bench", args_conflicts_with_subcommands = true)]
 struct Arguments {
-    /// What to measure
+    #[command(subcommand)]
+    floor: Option<Floor>,
+    #[command(flatten)]
+    measure: Measure,
+}
+
+#[derive(Debug, Args)]
+struct Measure {
+    /// What to measure (several are possible)
     #[arg(value_enum, default_value = "all")]
     suites: Vec<Suite>,
-    /// A folder with a log of real shoppers, in a format of `shopsmart evaluate` (repeatable); without one, events are made up
+    /// A folder with a log of real shoppers, in a format of `shopsmart evaluate`, for `embedded` (repeatable); without one,
+    /// events are made up
     #[arg(long, value_name = "FOLDER")]
     data: Vec<PathBuf>,
     /// Events of a made up log
-    #[arg(long, default_value_t = 1_000_000)]
-    events: usize,
+    #[arg(long, default_value_t = 400_000, value_parser = clap::value_parser!(u32).range(1_000..))]
+    events: u32,
+    /// Seconds of each measurement
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+    /// How often ours and the floor are measured in turn; the median counts
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
     /// Where results.json and results.svg go
     #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
     out: PathBuf,
@@ -39,30 +59,96 @@ struct Arguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Suite {
-    /// The stream processor on embedded parts
+    /// The stream processor on embedded parts, in one process
     Embedded,
+    /// HTTP into Kafka
+    Ingest,
+    /// The stream processor on Kafka, Redis and Cassandra
+    Processor,
+    /// Recommendations from Redis, after what `processor` does
+    Serving,
     /// Everything
     All,
+}
+
+/// The floors, as processes of their own; called by the measurements.
+#[derive(Debug, Subcommand)]
+enum Floor {
+    /// Run a floor
+    #[command(subcommand, hide = true)]
+    Floor(FloorKind),
+}
+
+#[derive(Debug, Subcommand)]
+enum FloorKind {
+    /// A bare server in front of Kafka
+    Ingest {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        brokers: String,
+        #[arg(long)]
+        topic: String,
+        #[arg(long)]
+        linger_ms: u32,
+    },
+    /// A bare server in front of Redis
+    Serving {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        redis: String,
+        #[arg(long)]
+        generation: u16,
+    },
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    match arguments.floor {
+        Some(Floor::Floor(FloorKind::Ingest { listen, brokers, topic, linger_ms })) => {
+            floor::ingest::serve(listen, &brokers, &topic, linger_ms).await
+        }
+        Some(Floor::Floor(FloorKind::Serving { listen, redis, generation })) => {
+            floor::serving::serve(listen, &redis, generation).await
+        }
+        None => measure(&arguments.measure).await,
+    }
+}
+
+async fn measure(asked: &Measure) -> Result<()> {
+    let wants = |suite| asked.suites.iter().any(|&wanted| wanted == suite || wanted == Suite::All);
     let mut figures: Vec<Figure> = Vec::new();
-    let wanted = |suite| arguments.suites.iter().any(|&asked| asked == suite || asked == Suite::All);
-    let workloads = workloads(&arguments)?;
-    if wanted(Suite::Embedded) {
-        for workload in &workloads {
-            figures.extend(embedded::measure(workload).await?);
+    if wants(Suite::Embedded) {
+        for workload in workloads(asked)? {
+            figures.extend(embedded::measure(&workload).await?);
+        }
+    }
+    let effort = Effort { time: Duration::from_secs(asked.seconds), rounds: usize::from(asked.rounds) };
+    let made_up = made_up(asked);
+    if wants(Suite::Ingest) {
+        figures.extend(Bench::new(effort).await?.ingest(&made_up).await?);
+    }
+    if wants(Suite::Processor) || wants(Suite::Serving) {
+        let bench = Bench::new(effort).await?;
+        figures.extend(bench.processor(&made_up).await?);
+        if wants(Suite::Serving) {
+            figures.extend(bench.serving(&made_up).await?);
         }
     }
     print!("{}", report::table(&figures));
-    report::write(&figures, &arguments.out)
+    report::write(&figures, &asked.out)
 }
 
-fn workloads(arguments: &Arguments) -> Result<Vec<Workload>> {
-    if arguments.data.is_empty() {
-        return Ok(vec![Workload::zipf(arguments.events, 100_000, 50_000)]);
+/// Twenty events a shopper, on average.
+fn made_up(asked: &Measure) -> Workload {
+    Workload::zipf(asked.events as usize, u64::from(asked.events / 20), 50_000)
+}
+
+fn workloads(asked: &Measure) -> Result<Vec<Workload>> {
+    if asked.data.is_empty() {
+        return Ok(vec![made_up(asked)]);
     }
-    arguments.data.iter().map(|folder| Workload::read(folder)).collect()
+    asked.data.iter().map(|folder| Workload::read(folder)).collect()
 }

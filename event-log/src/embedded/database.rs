@@ -14,7 +14,9 @@ pub fn open_database(directory: &Path) -> Result<Database, LogError> {
     let shown = directory.display();
     std::fs::create_dir_all(directory)
         .map_err(|e| LogError::Unusable(format!("the data directory {shown} cannot be created: {e}")))?;
-    Database::builder(directory).open().map_err(|error| LogError::Unusable(explain(&shown, &error)))
+    // The journal holds what was written last, each byte once more: packing it costs more than it saves.
+    let builder = Database::builder(directory).journal_compression(fjall::CompressionType::None);
+    builder.open().map_err(|error| LogError::Unusable(explain(&shown, &error)))
 }
 
 fn explain(directory: &dyn std::fmt::Display, error: &fjall::Error) -> String {

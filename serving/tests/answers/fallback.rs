@@ -1,4 +1,4 @@
-use crate::shop::{Shop, config, ids};
+use crate::shop::{self, Shop, ids};
 use schemas::EventKind::View;
 use schemas::published::Window;
 use serde_json::{Value, json};
@@ -7,6 +7,11 @@ use serving::ServingConfig;
 use std::time::Duration;
 
 const ASK: &str = "/recommendations?user_id=7&k=3";
+
+/// Nothing is kept of neighbour lists: what is read matters here.
+fn config() -> ServingConfig {
+    ServingConfig { near_cache_mb: 0, ..shop::config() }
+}
 
 async fn fill(shop: &Shop) {
     shop.shopper("7", 40, &[("a", View, 1)]).await;

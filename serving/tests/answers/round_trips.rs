@@ -1,9 +1,13 @@
-use crate::shop::{Shop, ids};
+use crate::shop::{Shop, config, ids};
 use schemas::EventKind::View;
 use schemas::published::Window;
+use service_runtime::keys::Keys;
+use serving::ServingConfig;
 
+/// Nothing is kept of neighbour lists, so that each request costs what the first one would.
 async fn shop() -> Shop {
-    let shop = Shop::open().await;
+    let config = ServingConfig { near_cache_mb: 0, ..config() };
+    let shop = Shop::with(config, Keys::open()).await;
     shop.shopper("7", 40, &[("a", View, 1), ("b", View, 2)]).await;
     shop.neighbours("a", "pans", &[("x", 0.9, 12)]).await;
     shop.neighbours("b", "pans", &[("y", 0.9, 12)]).await;
@@ -61,4 +65,20 @@ async fn the_refresh_reads_categories_that_were_not_at_hand() {
     }
     stop.cancel();
     refresh.await.unwrap();
+}
+
+#[tokio::test]
+async fn lists_are_read_again_only_when_they_changed() {
+    let shop = Shop::open().await;
+    shop.shopper("7", 40, &[("a", View, 1), ("b", View, 2)]).await;
+    shop.neighbours("a", "pans", &[("x", 0.9, 12)]).await;
+    shop.serving.warm_up().await;
+    let path = "/recommendations?user_id=7&seen=exclude";
+    assert_eq!(ids(&shop.ok(path).await), ["x"]);
+    let before = shop.store.faults().reads();
+    assert_eq!(ids(&shop.ok(path).await), ["x"]);
+    assert_eq!(shop.store.faults().reads() - before, 1, "the history only");
+    shop.neighbours("b", "pans", &[("y", 0.9, 12)]).await;
+    assert_eq!(ids(&shop.ok(path).await), ["x", "y"]);
+    assert_eq!(shop.store.faults().reads() - before, 3);
 }

@@ -1,10 +1,12 @@
 //! What every serving store promises. Each function is one promise.
 
+use crate::support::redis_server::eventually;
 use crate::support::{ODD_KEYS, Scope, longest_key};
 use bytes::Bytes;
 use futures::future::join_all;
 use schemas::Version;
-use stores::{ServingStore, StoreError};
+use std::sync::{Arc, Mutex};
+use stores::{Changes, ServingStore, StoreError};
 
 /// A published value as any encoder makes it: format, version, content.
 pub fn value(version: Version, content: &[u8]) -> Bytes {
@@ -153,4 +155,57 @@ pub async fn a_marker_never_goes_back(store: &dyn ServingStore, scope: Scope) {
 
 pub async fn a_store_that_answers_passes_the_check(store: &dyn ServingStore, _: Scope) {
     store.check().await.unwrap();
+}
+
+/// What was told, in order; `*` for everything.
+#[derive(Default)]
+pub struct Told(Mutex<Vec<String>>);
+
+impl Told {
+    pub fn of(&self, key: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|told| *told == key || *told == "*").count()
+    }
+}
+
+impl Changes for Told {
+    fn changed(&self, key: &str) {
+        self.0.lock().unwrap().push(key.to_owned());
+    }
+
+    fn all_changed(&self) {
+        self.0.lock().unwrap().push("*".to_owned());
+    }
+}
+
+pub async fn a_change_of_what_was_read_is_told(store: &dyn ServingStore, scope: Scope) {
+    let told = Arc::new(Told::default());
+    let reader = store.watch(Arc::clone(&told) as _).expect("this store tells changes");
+    eventually("changes are followed", async || reader.is_following()).await;
+    let (there, missing) = (scope.key("there"), scope.key("missing"));
+    put(store, there.clone(), &value(Version::of(1, 1), b"1")).await;
+    for offset in 2..5 {
+        let keys = [there.clone(), missing.clone()];
+        let before = value(Version::of(1, offset - 1), format!("{}", offset - 1).as_bytes());
+        assert_eq!(reader.get_many(&keys).await.unwrap()[0], Some(before));
+        let counts = [told.of(&there), told.of(&missing)];
+        let now = value(Version::of(1, offset), format!("{offset}").as_bytes());
+        put(store, there.clone(), &now).await;
+        put(store, missing.clone(), &now).await;
+        eventually("both changes are told", async || {
+            told.of(&there) > counts[0] && told.of(&missing) > counts[1]
+        })
+        .await;
+    }
+}
+
+pub async fn a_dropped_write_leaves_what_was_read_right(store: &dyn ServingStore, scope: Scope) {
+    let told = Arc::new(Told::default());
+    let reader = store.watch(Arc::clone(&told) as _).expect("this store tells changes");
+    eventually("changes are followed", async || reader.is_following()).await;
+    let key = scope.key("a");
+    let high = value(Version::of(1, 9), b"high");
+    put(store, key.clone(), &high).await;
+    assert_eq!(reader.get_many(std::slice::from_ref(&key)).await.unwrap(), [Some(high.clone())]);
+    put(store, key.clone(), &value(Version::of(1, 8), b"lower")).await;
+    assert_eq!(reader.get_many(&[key]).await.unwrap(), [Some(high)]);
 }

@@ -41,6 +41,13 @@ macro_rules! keeps_every_promise {
     };
 }
 
+/// For stores that tell changes.
+macro_rules! keeps_the_promises_of_watching {
+    () => {
+        keeps_the_contract! { a_change_of_what_was_read_is_told, a_dropped_write_leaves_what_was_read_right }
+    };
+}
+
 mod memory;
 mod outages;
 mod redis;

@@ -7,3 +7,4 @@ async fn open() -> Option<Arc<dyn ServingStore>> {
 }
 
 keeps_every_promise!();
+keeps_the_promises_of_watching!();

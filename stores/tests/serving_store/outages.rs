@@ -1,10 +1,11 @@
 //! What Redis servers go through, on servers of our own.
 
-use crate::contract::value;
+use crate::contract::{Told, value};
 use crate::redis::settings;
 use crate::support::redis_server::{RedisCluster, RedisServer, eventually, free_port, installed};
 use bytes::Bytes;
 use schemas::Version;
+use std::sync::Arc;
 use stores::redis::{RedisServingStore, RedisSettings};
 use stores::{ServingStore, StoreError};
 
@@ -168,4 +169,32 @@ async fn a_replica_that_was_promoted_takes_over() {
     drop(old);
     eventually("values are written", async || store.put_many(first.clone()).await.is_ok()).await;
     assert_holds(&store, &second).await;
+}
+
+#[tokio::test]
+async fn whoever_keeps_values_is_told_when_changes_may_have_been_missed() {
+    if !installed() {
+        return;
+    }
+    let server = RedisServer::start(free_port(), &[]).await;
+    let store = store(vec![server.url()], false);
+    let told = Arc::new(Told::default());
+    let reader = store.watch(Arc::clone(&told) as _).unwrap();
+    eventually("changes are followed", async || reader.is_following()).await;
+    let key = "a".to_owned();
+    for what in ["FLUSHALL", "CLIENT KILL TYPE normal"] {
+        store.put_many(vec![(key.clone(), value(Version::of(1, 1), b"1"))]).await.unwrap();
+        assert!(reader.get_many(std::slice::from_ref(&key)).await.unwrap()[0].is_some());
+        let before = told.of("*");
+        server.run::<redis::Value>(what).await;
+        eventually("that is told", async || told.of("*") > before).await;
+        eventually("changes are followed again", async || {
+            reader.get_many(std::slice::from_ref(&key)).await.is_ok() && store.check().await.is_ok()
+        })
+        .await;
+    }
+    let before = told.of("*");
+    drop(server);
+    eventually("the loss is told", async || told.of("*") > before && !reader.is_following()).await;
+    assert!(matches!(reader.get_many(&[key]).await, Err(StoreError::Unavailable { .. })));
 }

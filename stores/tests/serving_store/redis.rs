@@ -21,6 +21,7 @@ mod single {
     }
 
     keeps_every_promise!();
+    keeps_the_promises_of_watching!();
 }
 
 mod clustered {

@@ -1,0 +1,280 @@
+//! The three services on real Kafka, Redis and Cassandra, each beside its floor.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use event_log::{EventLog, GroupOptions, NewRecord, ProducerMode, TopicSpec};
+use serde_json::json;
+use system_tests::program::{free_address, until};
+use system_tests::servers::{Installation, NEEDED, Redis, kafka};
+use system_tests::{given, have};
+use tempfile::TempDir;
+
+use crate::cpu::CpuSeconds;
+use crate::load::{self, Request};
+use crate::report::{Figure, median};
+use crate::workload::Workload;
+
+const PARTITIONS: u32 = 4;
+/// Records handed over before their acknowledgements are awaited.
+const WINDOW: usize = 20_000;
+/// Different requests of a load.
+const REQUESTS: usize = 20_000;
+/// Events of a batch.
+const BATCH: usize = 100;
+
+/// What is measured how long and how often.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// Length of each measurement.
+    pub time: Duration,
+    /// Rounds, each of ours and of the floor; the median counts.
+    pub rounds: usize,
+}
+
+/// An installation of its own on the servers that the environment names.
+pub struct Bench {
+    installation: Installation,
+    generation: u16,
+    effort: Effort,
+    _scratch: TempDir,
+}
+
+/// A floor as a process of its own, ended when dropped.
+struct FloorProcess {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl FloorProcess {
+    async fn start(kind: &str, arguments: &[String]) -> Result<Self> {
+        let address = free_address()?;
+        let child = Command::new(std::env::current_exe()?)
+            .args(["floor", kind, "--listen", &address.to_string()])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .spawn()
+            .context("cannot start a floor")?;
+        let floor = Self { child, address };
+        let begun = Instant::now();
+        while tokio::net::TcpStream::connect(address).await.is_err() {
+            ensure!(begun.elapsed() < Duration::from_secs(20), "the floor of {kind} does not listen");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(floor)
+    }
+}
+
+impl Drop for FloorProcess {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Bench {
+    /// Prepares an installation; its topics are made.
+    ///
+    /// # Errors
+    /// When a server or a program is missing.
+    pub async fn new(effort: Effort) -> Result<Self> {
+        ensure!(have(&NEEDED), "no servers: call it by `cargo xtask bench`, which starts them");
+        let scratch = tempfile::tempdir()?;
+        let number = (std::process::id() % 4_000) as u16 + 4_001;
+        let names = format!("bench{number}");
+        let installation = Installation::new(scratch.path(), &names, &names, number, Redis::Single)?;
+        let mut processor = installation.start_ready("stream-processor").await?;
+        processor.stop()?;
+        Ok(Self { installation, generation: number, effort, _scratch: scratch })
+    }
+
+    /// Works through a full log with an empty state, beside a consumer that only decodes it.
+    ///
+    /// # Errors
+    /// When anything fails.
+    pub async fn processor(&self, workload: &Workload) -> Result<Vec<Figure>> {
+        let events = workload.clicks.len();
+        self.fill(workload).await?;
+        let group = GroupOptions {
+            group_id: format!("floor-{}", self.generation),
+            topics: vec![self.installation.events_topic()],
+            instance_id: None,
+            session_timeout_ms: 6_000,
+        };
+        let (begun, before) = (Instant::now(), CpuSeconds::of_this_process()?);
+        let decoded = crate::floor::consumer::decode_all(&kafka()?, group, events).await?;
+        ensure!(decoded == events, "decoded {decoded} of {events}");
+        let (floor_wall, floor_cpu) = (begun.elapsed().as_secs_f64(), CpuSeconds::of_this_process()? - before);
+
+        let processor = self.installation.start("stream-processor")?;
+        let lag = format!("http://{}/admin/lag", self.installation.processor);
+        until("the processor to be there", &lag, |report| report["partitions"].as_array().map(drop)).await?;
+        let (begun, before) = (Instant::now(), CpuSeconds::of(processor.id())?);
+        until("every event to have an outcome", &lag, |report| {
+            let outcomes = report["outcomes"].as_object()?;
+            (outcomes.values().filter_map(serde_json::Value::as_u64).sum::<u64>() >= events as u64).then_some(())
+        })
+        .await?;
+        let (wall, cpu) = (begun.elapsed().as_secs_f64(), CpuSeconds::of(processor.id())? - before);
+        let rate = |seconds: f64| events as f64 / seconds;
+        Ok(vec![
+            Figure::beside(
+                "processor, real parts: events per second, everything on this machine",
+                rate(wall),
+                rate(floor_wall),
+                "1/s",
+                "20,000",
+            ),
+            Figure::beside(
+                "processor, real parts: events per CPU second of the processor",
+                rate(cpu),
+                rate(floor_cpu),
+                "1/s",
+                "",
+            ),
+        ])
+    }
+
+    /// Recommendations for the shoppers of a workload that the processor has worked through, beside a bare server.
+    ///
+    /// # Errors
+    /// When anything fails.
+    pub async fn serving(&self, workload: &Workload) -> Result<Vec<Figure>> {
+        let _processor = self.installation.start_ready("stream-processor").await?;
+        let serving = self.installation.start_ready("serving").await?;
+        let redis = given("SHOPSMART_TEST_REDIS").context("no Redis")?;
+        let generation = self.generation.to_string();
+        let floor =
+            FloorProcess::start("serving", &["--redis".to_owned(), redis, "--generation".to_owned(), generation])
+                .await?;
+        let users = workload.clicks.iter().rev().take(REQUESTS).map(|click| &click.user);
+        let requests: Vec<Request> = users
+            .map(|user| Request { path: format!("/recommendations?user_id={user}&k=20"), body: String::new() })
+            .collect();
+        let url = format!("http://{}{}", self.installation.serving, requests[0].path);
+        until("recommendations", &url, |answer| answer["items"].as_array().filter(|items| !items.is_empty()).map(drop))
+            .await?;
+        // Both warm.
+        self.throughput(self.installation.serving, &requests, 32)?;
+        let before = CpuSeconds::of(serving.id())?;
+        let mut figures = Vec::new();
+        for connections in [32, 256] {
+            let (ours, floor) = self.in_turn(self.installation.serving, floor.address, &requests, connections)?;
+            let name = format!("serving: requests per second, {connections} connections");
+            figures.push(Figure::beside(name, ours, floor, "1/s", "1.5 × floor"));
+        }
+        let spent = CpuSeconds::of(serving.id())? - before;
+        let half = figures[0].ours / 2.0;
+        for percentile in [50.0, 99.0] {
+            let ours = load::at_rate(self.installation.serving, &requests, 32, half, self.effort.time).await?;
+            let bare = load::at_rate(floor.address, &requests, 32, half, self.effort.time).await?;
+            ensure!(ours.failed == 0, "{} answers of serving failed", ours.failed);
+            figures.push(Figure::beside(
+                format!("serving: p{percentile:.0} at {half:.0} requests per second"),
+                ours.millis(percentile),
+                bare.millis(percentile),
+                "ms",
+                if percentile > 50.0 { "5" } else { "" },
+            ));
+        }
+        let answered = (figures[0].ours + figures[1].ours) * self.effort.time.as_secs_f64() * self.effort.rounds as f64;
+        figures.push(Figure::alone("serving: CPU per request", spent * 1e6 / answered, "µs", ""));
+        Ok(figures)
+    }
+
+    /// Single events and batches through HTTP into Kafka, beside a bare server at its best linger.
+    ///
+    /// # Errors
+    /// When anything fails.
+    pub async fn ingest(&self, workload: &Workload) -> Result<Vec<Figure>> {
+        let _ingest = self.installation.start_ready("ingest").await?;
+        let ours = self.installation.ingest;
+        let topic = format!("{}-floor", self.installation.events_topic());
+        let spec = TopicSpec { name: topic.clone(), partitions: PARTITIONS, compacted: false, retention_ms: None };
+        kafka()?.ensure_topics(&[spec]).await?;
+        let brokers = given("SHOPSMART_TEST_KAFKA").context("no Kafka")?;
+        let event = |(number, click): (usize, &crate::workload::Click)| {
+            json!({"event_id": format!("load-{number}"), "event_type": click.kind.name(), "user_id": click.user,
+                   "product_id": click.product})
+        };
+        let events: Vec<_> = workload.clicks.iter().take(REQUESTS).enumerate().map(event).collect();
+        let singles: Vec<Request> = events
+            .iter()
+            .map(|event| Request { path: "/events".to_owned(), body: event.to_string() })
+            .collect();
+        let batches: Vec<Request> = events
+            .chunks(BATCH)
+            .map(|events| Request { path: "/events/batch".to_owned(), body: json!({"events": events}).to_string() })
+            .collect();
+
+        let mut figures = Vec::new();
+        for (what, requests, per_request, connections, goal) in [
+            ("single events per second", &singles, 1.0, 32, "0.9 × floor"),
+            ("single events per second", &singles, 1.0, 256, "0.9 × floor"),
+            ("events per second in batches of 100", &batches, BATCH as f64, 32, "0.6 × floor"),
+        ] {
+            let (mut best_floor, mut our_rates) = (0.0f64, Vec::new());
+            for linger in [0, 1, 5] {
+                let arguments = ["--brokers", &brokers, "--topic", &topic, "--linger-ms", &linger.to_string()];
+                let floor = FloorProcess::start("ingest", &arguments.map(str::to_owned)).await?;
+                let (rate, floor) = self.in_turn(ours, floor.address, requests, connections)?;
+                our_rates.push(rate);
+                best_floor = best_floor.max(floor);
+            }
+            let name = format!("ingest: {what}, {connections} connections");
+            let rate = median(our_rates);
+            figures.push(Figure::beside(name, rate * per_request, best_floor * per_request, "1/s", goal));
+        }
+        let half = figures[0].floor.unwrap_or(1_000.0) / 2.0;
+        let arguments = ["--brokers", &brokers, "--topic", &topic, "--linger-ms", "0"].map(str::to_owned);
+        let floor = FloorProcess::start("ingest", &arguments).await?;
+        let latency = load::at_rate(ours, &singles, 32, half, self.effort.time).await?;
+        let bare = load::at_rate(floor.address, &singles, 32, half, self.effort.time).await?;
+        ensure!(latency.failed == 0, "{} events were refused", latency.failed);
+        let name = format!("ingest: p99 at {half:.0} single events per second");
+        figures.push(Figure::beside(name, latency.millis(99.0), bare.millis(99.0), "ms", "1.2 × floor"));
+        Ok(figures)
+    }
+
+    /// Ours and the floor, in turn.
+    fn in_turn(
+        &self,
+        ours: SocketAddr,
+        floor: SocketAddr,
+        requests: &[Request],
+        connections: usize,
+    ) -> Result<(f64, f64)> {
+        let (mut our_rates, mut floor_rates) = (Vec::new(), Vec::new());
+        for _ in 0..self.effort.rounds {
+            our_rates.push(self.throughput(ours, requests, connections)?);
+            floor_rates.push(self.throughput(floor, requests, connections)?);
+        }
+        Ok((median(our_rates), median(floor_rates)))
+    }
+
+    fn throughput(&self, address: SocketAddr, requests: &[Request], connections: usize) -> Result<f64> {
+        load::throughput(address, requests, connections, self.effort.time)
+    }
+
+    async fn fill(&self, workload: &Workload) -> Result<()> {
+        let producer = kafka()?.producer(ProducerMode::Bounded { ack_timeout_ms: 60_000, linger_ms: 5 })?;
+        let topic = self.installation.events_topic();
+        let mut appends = Vec::with_capacity(WINDOW);
+        for (key, value) in workload.records(0) {
+            let record = NewRecord { topic: topic.as_str().into(), partition: None, key, value };
+            appends.push(producer.append(record)?);
+            if appends.len() == WINDOW {
+                for append in appends.drain(..) {
+                    append.await?;
+                }
+            }
+        }
+        for append in appends {
+            append.await?;
+        }
+        Ok(())
+    }
+}
