@@ -41,7 +41,12 @@ impl Request {
 ///
 /// # Errors
 /// When `wrk` is missing or any answer is none of success.
-pub fn throughput(address: SocketAddr, requests: &[Request], connections: usize, time: Duration) -> Result<f64> {
+pub fn throughput(
+    address: SocketAddr,
+    requests: &[Request],
+    connections: usize,
+    time: Duration,
+) -> Result<f64> {
     let mut script = tempfile::Builder::new().suffix(".lua").tempfile()?;
     writeln!(script, "local requests = {{}}")?;
     for request in requests {
@@ -179,12 +184,14 @@ mod tests {
     async fn server() -> SocketAddr {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = axum::Router::new()
-            .route("/ok", axum::routing::post(|body: String| async move { body }))
-            .route("/slow", axum::routing::get(|| async {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                "late"
-            }));
+        let router =
+            axum::Router::new().route("/ok", axum::routing::post(|body: String| async move { body })).route(
+                "/slow",
+                axum::routing::get(|| async {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    "late"
+                }),
+            );
         tokio::spawn(async move { axum::serve(listener, router).await });
         address
     }

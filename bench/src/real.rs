@@ -107,7 +107,8 @@ impl Bench {
         let (begun, before) = (Instant::now(), CpuSeconds::of_this_process()?);
         let decoded = crate::floor::consumer::decode_all(&kafka()?, group, events).await?;
         ensure!(decoded == events, "decoded {decoded} of {events}");
-        let (floor_wall, floor_cpu) = (begun.elapsed().as_secs_f64(), CpuSeconds::of_this_process()? - before);
+        let (floor_wall, floor_cpu) =
+            (begun.elapsed().as_secs_f64(), CpuSeconds::of_this_process()? - before);
 
         let processor = self.installation.start("stream-processor")?;
         let lag = format!("http://{}/admin/lag", self.installation.processor);
@@ -115,7 +116,8 @@ impl Bench {
         let (begun, before) = (Instant::now(), CpuSeconds::of(processor.id())?);
         until("every event to have an outcome", &lag, |report| {
             let outcomes = report["outcomes"].as_object()?;
-            (outcomes.values().filter_map(serde_json::Value::as_u64).sum::<u64>() >= events as u64).then_some(())
+            (outcomes.values().filter_map(serde_json::Value::as_u64).sum::<u64>() >= events as u64)
+                .then_some(())
         })
         .await?;
         let (wall, cpu) = (begun.elapsed().as_secs_f64(), CpuSeconds::of(processor.id())? - before);
@@ -147,29 +149,38 @@ impl Bench {
         let serving = self.installation.start_ready("serving").await?;
         let redis = given("SHOPSMART_TEST_REDIS").context("no Redis")?;
         let generation = self.generation.to_string();
-        let floor =
-            FloorProcess::start("serving", &["--redis".to_owned(), redis, "--generation".to_owned(), generation])
-                .await?;
+        let floor = FloorProcess::start(
+            "serving",
+            &["--redis".to_owned(), redis, "--generation".to_owned(), generation],
+        )
+        .await?;
         let users = workload.clicks.iter().rev().take(REQUESTS).map(|click| &click.user);
         let requests: Vec<Request> = users
-            .map(|user| Request { path: format!("/recommendations?user_id={user}&k=20"), body: String::new() })
+            .map(|user| Request {
+                path: format!("/recommendations?user_id={user}&k=20"),
+                body: String::new(),
+            })
             .collect();
         let url = format!("http://{}{}", self.installation.serving, requests[0].path);
-        until("recommendations", &url, |answer| answer["items"].as_array().filter(|items| !items.is_empty()).map(drop))
-            .await?;
+        until("recommendations", &url, |answer| {
+            answer["items"].as_array().filter(|items| !items.is_empty()).map(drop)
+        })
+        .await?;
         // Both warm.
         self.throughput(self.installation.serving, &requests, 32)?;
         let before = CpuSeconds::of(serving.id())?;
         let mut figures = Vec::new();
         for connections in [32, 256] {
-            let (ours, floor) = self.in_turn(self.installation.serving, floor.address, &requests, connections)?;
+            let (ours, floor) =
+                self.in_turn(self.installation.serving, floor.address, &requests, connections)?;
             let name = format!("serving: requests per second, {connections} connections");
             figures.push(Figure::beside(name, ours, floor, "1/s", "1.5 × floor"));
         }
         let spent = CpuSeconds::of(serving.id())? - before;
         let half = figures[0].ours / 2.0;
         for percentile in [50.0, 99.0] {
-            let ours = load::at_rate(self.installation.serving, &requests, 32, half, self.effort.time).await?;
+            let ours =
+                load::at_rate(self.installation.serving, &requests, 32, half, self.effort.time).await?;
             let bare = load::at_rate(floor.address, &requests, 32, half, self.effort.time).await?;
             ensure!(ours.failed == 0, "{} answers of serving failed", ours.failed);
             figures.push(Figure::beside(
@@ -180,7 +191,8 @@ impl Bench {
                 if percentile > 50.0 { "5" } else { "" },
             ));
         }
-        let answered = (figures[0].ours + figures[1].ours) * self.effort.time.as_secs_f64() * self.effort.rounds as f64;
+        let answered =
+            (figures[0].ours + figures[1].ours) * self.effort.time.as_secs_f64() * self.effort.rounds as f64;
         figures.push(Figure::alone("serving: CPU per request", spent * 1e6 / answered, "µs", ""));
         Ok(figures)
     }
@@ -193,7 +205,8 @@ impl Bench {
         let _ingest = self.installation.start_ready("ingest").await?;
         let ours = self.installation.ingest;
         let topic = format!("{}-floor", self.installation.events_topic());
-        let spec = TopicSpec { name: topic.clone(), partitions: PARTITIONS, compacted: false, retention_ms: None };
+        let spec =
+            TopicSpec { name: topic.clone(), partitions: PARTITIONS, compacted: false, retention_ms: None };
         kafka()?.ensure_topics(&[spec]).await?;
         let brokers = given("SHOPSMART_TEST_KAFKA").context("no Kafka")?;
         let event = |(number, click): (usize, &crate::workload::Click)| {
@@ -207,7 +220,10 @@ impl Bench {
             .collect();
         let batches: Vec<Request> = events
             .chunks(BATCH)
-            .map(|events| Request { path: "/events/batch".to_owned(), body: json!({"events": events}).to_string() })
+            .map(|events| Request {
+                path: "/events/batch".to_owned(),
+                body: json!({"events": events}).to_string(),
+            })
             .collect();
 
         let mut figures = Vec::new();
@@ -218,7 +234,8 @@ impl Bench {
         ] {
             let (mut best_floor, mut our_rates) = (0.0f64, Vec::new());
             for linger in [0, 1, 5] {
-                let arguments = ["--brokers", &brokers, "--topic", &topic, "--linger-ms", &linger.to_string()];
+                let arguments =
+                    ["--brokers", &brokers, "--topic", &topic, "--linger-ms", &linger.to_string()];
                 let floor = FloorProcess::start("ingest", &arguments.map(str::to_owned)).await?;
                 let (rate, floor) = self.in_turn(ours, floor.address, requests, connections)?;
                 our_rates.push(rate);

@@ -58,7 +58,10 @@ pub fn median(mut numbers: Vec<f64>) -> f64 {
 /// The figures as a table for people.
 pub fn table(figures: &[Figure]) -> String {
     let width = figures.iter().map(|figure| figure.name.chars().count()).max().unwrap_or(0).max(6);
-    let mut out = format!("{:width$}  {:>12}  {:>12}  {:>6}  {:10}  goal\n", "figure", "ours", "floor", "ratio", "unit");
+    let mut out = format!(
+        "{:width$}  {:>12}  {:>12}  {:>6}  {:10}  goal\n",
+        "figure", "ours", "floor", "ratio", "unit"
+    );
     for figure in figures {
         let (floor, ratio) = (figure.floor.map(number), figure.ratio.map(|ratio| format!("{ratio:.2}")));
         let line = format!(

@@ -24,9 +24,10 @@ impl Interner {
         }
         let id: Arc<str> = id.into();
         // The entry keeps its shard locked, so that two threads never number the same id.
-        *self.symbols.entry(Arc::clone(&id)).or_insert_with(|| {
-            Symbol(u32::try_from(self.names.push(id)).expect("fewer than 2^32 products"))
-        })
+        *self
+            .symbols
+            .entry(Arc::clone(&id))
+            .or_insert_with(|| Symbol(u32::try_from(self.names.push(id)).expect("fewer than 2^32 products")))
     }
 
     /// The symbol of `id` where it has one.

@@ -201,10 +201,7 @@ impl UserRow {
             .rev()
             .map(|seen| (names.name(seen.product), seen.kind, seen.timestamp_ms))
             .collect();
-        UserHistory::encode_entries(
-            self.version,
-            entries.iter().copied(),
-        )
+        UserHistory::encode_entries(self.version, entries.iter().copied())
     }
 
     /// Whether nothing is known of the user (new, or forgotten).

@@ -32,7 +32,11 @@ pub(crate) struct Found(Vec<Option<Published>>);
 impl Found {
     /// The lists, when all of them were kept.
     pub(crate) fn complete(self) -> Result<Vec<Published>, Self> {
-        if self.0.iter().all(Option::is_some) { Ok(self.0.into_iter().flatten().collect()) } else { Err(self) }
+        if self.0.iter().all(Option::is_some) {
+            Ok(self.0.into_iter().flatten().collect())
+        } else {
+            Err(self)
+        }
     }
 }
 

@@ -79,7 +79,11 @@ impl Reader {
     }
 
     /// Neighbour lists in the order of `keys`: those kept in this process, the others as [`Self::published`] reads them.
-    pub(crate) async fn lists(&self, keys: &[String], complete: impl Fn(usize) -> bool) -> Read<Vec<Published>> {
+    pub(crate) async fn lists(
+        &self,
+        keys: &[String],
+        complete: impl Fn(usize) -> bool,
+    ) -> Read<Vec<Published>> {
         let near = match &self.near {
             Some(near) => self.near_lists(near, keys).await,
             None => None,

@@ -5,9 +5,7 @@ mod faults;
 pub use faults::Faults;
 
 use crate::packed::{SERVING_STORE, STATE_STORE};
-use crate::{
-    Changes, Row, RowStream, ServingStore, StateStore, StoreError, Table, WatchingReader,
-};
+use crate::{Changes, Row, RowStream, ServingStore, StateStore, StoreError, Table, WatchingReader};
 use async_trait::async_trait;
 use bytes::Bytes;
 use faults::Call;

@@ -1,9 +1,7 @@
 //! Times what a store is asked, and counts its failures. It wraps any store.
 
 use crate::packed::{SERVING_STORE, STATE_STORE};
-use crate::{
-    Changes, Row, RowStream, ServingStore, StateStore, StoreError, Table, WatchingReader,
-};
+use crate::{Changes, Row, RowStream, ServingStore, StateStore, StoreError, Table, WatchingReader};
 use async_trait::async_trait;
 use bytes::Bytes;
 use metrics::{counter, describe_counter, describe_histogram, histogram};

@@ -34,7 +34,14 @@ impl<K: Hash + Eq + Clone, R> RowCache<K, R> {
     /// A cache that holds about `capacity` rows besides the changed ones.
     pub(crate) fn new(capacity: usize) -> Self {
         let capacity = (capacity / 2).max(1);
-        Self { rows: HashMap::new(), capacity, epoch: CLEAN + 1, changed: Vec::new(), generation: 1, young: 0 }
+        Self {
+            rows: HashMap::new(),
+            capacity,
+            epoch: CLEAN + 1,
+            changed: Vec::new(),
+            generation: 1,
+            young: 0,
+        }
     }
 
     /// Whether the row is here; if so it counts as used.

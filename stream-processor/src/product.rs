@@ -98,7 +98,8 @@ impl Product {
         new.sort_by_key(|update| update.product);
         for updates in new.chunk_by(|a, b| a.product == b.product) {
             let product = record.symbols[updates[0].product as usize];
-            let reflected = self.rows.get(&product).expect("the batch's rows were admitted").version >= version;
+            let reflected =
+                self.rows.get(&product).expect("the batch's rows were admitted").version >= version;
             if reflected && !is_broken(Rule::ProductVersionChecked) {
                 output.changed_before.push(product);
                 continue;
@@ -114,8 +115,8 @@ impl Product {
                     Change::Event(event) => {
                         let category = event.category.checked_sub(1);
                         let category = category.map(|at| activity.categories[at as usize].as_str());
-                        let kind =
-                            EventKind::from_code(event.event_type).expect("checked when the record was decoded");
+                        let kind = EventKind::from_code(event.event_type)
+                            .expect("checked when the record was decoded");
                         row.observe(kind, event.weight, category, update.timestamp_ms);
                     }
                 }

@@ -4,6 +4,7 @@
 //! command line does.
 
 pub mod architecture;
+pub mod bench;
 pub mod interrupt;
 pub mod services;
 pub mod steps;

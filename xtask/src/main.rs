@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::{Error, Result, bail};
 use clap::{Parser, Subcommand};
-use xtask::interrupt;
 use xtask::services::{self, Lifetime, Options, Services};
 use xtask::steps::{self, StepFailed};
 use xtask::test::{self, Selection};
 use xtask::workspace::Workspace;
+use xtask::{bench, interrupt};
 
 /// What people type to test and to run ShopSmart's surroundings.
 #[derive(Debug, Parser)]
@@ -32,6 +32,13 @@ enum Task {
     #[command(disable_help_flag = true)]
     Simulate {
         /// `--seeds N`, `--from SEED`, `--seed SEED`, `--broken RULE`; see `--help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Measure speed beside the bare parts, in release builds and on real servers
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// What to measure, and how; see `--help`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -77,6 +84,7 @@ fn run(task: Task) -> Result<()> {
         }
         Task::Lint => test::lint(&workspace),
         Task::Simulate { arguments } => test::simulate(&workspace, &arguments),
+        Task::Bench { arguments } => bench::bench(&workspace, &arguments),
         Task::Services(action) => manage_services(&workspace, action),
     }
 }

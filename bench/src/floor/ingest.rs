@@ -45,7 +45,8 @@ pub async fn serve(listen: SocketAddr, brokers: &str, topic: &str, linger_ms: u3
         .set("queue.buffering.max.messages", "1000000")
         .create()?;
     let floor = Arc::new(Floor { producer, topic: topic.to_owned() });
-    let router = Router::new().route("/events", post(one)).route("/events/batch", post(many)).with_state(floor);
+    let router =
+        Router::new().route("/events", post(one)).route("/events/batch", post(many)).with_state(floor);
     Ok(axum::serve(tokio::net::TcpListener::bind(listen).await?, router).await?)
 }
 

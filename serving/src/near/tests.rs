@@ -24,8 +24,10 @@ impl WatchingReader for Gated {
 
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, StoreError> {
         self.reads.fetch_add(keys.len() as u64, Ordering::Relaxed);
-        let values: Vec<_> =
-            keys.iter().map(|key| self.values.lock().unwrap().get(key).map(|&offset| value(offset))).collect();
+        let values: Vec<_> = keys
+            .iter()
+            .map(|key| self.values.lock().unwrap().get(key).map(|&offset| value(offset)))
+            .collect();
         self.returns.acquire().await.unwrap().forget();
         Ok(values)
     }

@@ -85,7 +85,10 @@ async fn keep_connected(
                 // In this order: whoever still took the connection began before everything is forgotten.
                 current.send_replace(None);
                 changes.all_changed();
-                tracing::warn!(reason, "lost the connection that follows changes in Redis: reading without it");
+                tracing::warn!(
+                    reason,
+                    "lost the connection that follows changes in Redis: reading without it"
+                );
             }
             Err(error) if std::mem::replace(&mut was_up, false) => {
                 tracing::warn!(%error, "cannot follow changes in Redis: reading everything again each time");

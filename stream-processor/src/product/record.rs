@@ -82,8 +82,13 @@ pub(crate) struct Update<'a> {
 pub(crate) fn updates<'a>(entry: &'a SourceEntry) -> impl Iterator<Item = Update<'a>> {
     let timestamp_ms = entry.timestamp_ms;
     let event = entry.activity.as_ref();
-    let event = event.map(|event| Update { product: event.product, timestamp_ms, change: Change::Event(event) });
-    let pair = move |pair: &'a PairUpdate| Update { product: pair.product, timestamp_ms, change: Change::Pair(pair) };
+    let event =
+        event.map(|event| Update { product: event.product, timestamp_ms, change: Change::Event(event) });
+    let pair = move |pair: &'a PairUpdate| Update {
+        product: pair.product,
+        timestamp_ms,
+        change: Change::Pair(pair),
+    };
     event.into_iter().chain(entry.pairs.iter().map(pair))
 }
 

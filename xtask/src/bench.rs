@@ -1,0 +1,68 @@
+//! `cargo xtask bench`: builds everything for speed, starts real servers and measures.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::services::{Options, Part, Services, find, install, may_install};
+use crate::steps;
+use crate::test::PROGRAMS;
+use crate::workspace::{Workspace, cargo};
+
+/// Generates as much load as goes.
+const WRK: &str = "wrk";
+/// What is measured without servers.
+const WITHOUT_SERVERS: &str = "embedded";
+
+/// Builds, starts what is needed, and hands `arguments` to the program `bench`, which knows them.
+///
+/// # Errors
+/// When a step fails.
+pub fn bench(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let build = ["build", "--release", "--workspace", "--bins"];
+    steps::run("build for speed", Command::new(cargo()).current_dir(&workspace.root).args(build))?;
+    let programs = workspace.target.join("release");
+    let mut command = Command::new(programs.join("bench"));
+    command.args(arguments).env(PROGRAMS, &programs);
+    if !needs_servers(arguments) {
+        return steps::run("bench", &mut command);
+    }
+    if find(WRK).is_none() && may_install() {
+        install(&[WRK])?;
+    }
+    let parts = vec![Part::Kafka, Part::Redis, Part::Cassandra];
+    let options = Options { parts, ..Options::private(workspace.services_dir()) };
+    let services = steps::timed("start Kafka, Redis and Cassandra", || Services::start(&options))?;
+    command.envs(services.env());
+    let outcome = steps::run("bench", &mut command);
+    outcome.and(steps::timed("stop the servers", || services.close()))
+}
+
+/// Unless only help is wanted, or what works without them.
+fn needs_servers(arguments: &[String]) -> bool {
+    let mut values_follow = false;
+    let mut suites = Vec::new();
+    for argument in arguments {
+        match argument.as_str() {
+            "-h" | "--help" => return false,
+            option if option.starts_with('-') => values_follow = !option.contains('='),
+            _ if std::mem::take(&mut values_follow) => {}
+            suite => suites.push(suite),
+        }
+    }
+    suites.is_empty() || suites.iter().any(|suite| *suite != WITHOUT_SERVERS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_started_only_for_what_needs_them() {
+        let needs =
+            |line: &str| needs_servers(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        assert!(needs("") && needs("ingest") && needs("embedded serving") && needs("--seconds 3"));
+        assert!(!needs("--help") && !needs("embedded") && !needs("embedded --data folder --seconds=3"));
+        assert!(!needs("--seconds 3 embedded"));
+    }
+}
