@@ -89,7 +89,7 @@ impl Model {
     pub fn publish(&mut self) {
         let changed = std::mem::take(&mut self.changed);
         let names = Arc::clone(&self.names);
-        let by_id = |a: Symbol, b: Symbol| -> Ordering { names.name(a).cmp(&names.name(b)) };
+        let by_id = |a: Symbol, b: Symbol| -> Ordering { names.name(a).cmp(names.name(b)) };
         for &item in &changed {
             self.is_changed[item as usize] = false;
             let row = &self.rows[item as usize];

@@ -162,7 +162,7 @@ impl CoOccurrence {
         }
         put_varint(out, self.products.len() as u64);
         for candidate in self.candidates() {
-            put_str(out, &names.name(candidate.product));
+            put_str(out, names.name(candidate.product));
             out.extend_from_slice(&candidate.weight.to_le_bytes());
             put_varint(out, u64::from(candidate.count));
         }

@@ -75,7 +75,7 @@ mod tests {
         const NOW: i64 = 1_700_000_000_000;
         let names = Interner::default();
         let symbols: Vec<Symbol> = (0..20).map(|i| names.intern(&format!("p{i:02}"))).collect();
-        let by_id = |a: Symbol, b: Symbol| names.name(a).cmp(&names.name(b));
+        let by_id = |a: Symbol, b: Symbol| names.name(a).cmp(names.name(b));
         let row = |pairs: &[(usize, u32)]| {
             let mut row = CoOccurrence::default();
             (0..9).for_each(|_| row.observe(NOW));

@@ -216,7 +216,7 @@ impl UserRow {
         put_varint(&mut out, self.history.len() as u64);
         let mut before = 0;
         for seen in &self.history {
-            put_str(&mut out, &names.name(seen.product));
+            put_str(&mut out, names.name(seen.product));
             out.push(seen.kind as u8);
             put_signed(&mut out, seen.timestamp_ms.wrapping_sub(before));
             before = seen.timestamp_ms;

@@ -61,7 +61,7 @@ impl ProductDriver {
                 // at its next change.
                 let row = self.stage.row(product)?;
                 let id = self.context.names.name(product);
-                let category = self.context.category_of(&id, &row.category);
+                let category = self.context.category_of(id, &row.category);
                 let newest_ms = row.buckets.newest_ms();
                 Some(RankJob { product, version: row.version, category, newest_ms, co: row.co.clone() })
             });

@@ -68,7 +68,7 @@ impl Ranker {
 
     fn rank(&self, job: &RankJob) -> (String, Bytes) {
         let Context { lists, names, parts, config, .. } = &*self.context;
-        let name_order = |a: Symbol, b: Symbol| -> Ordering { names.name(a).cmp(&names.name(b)) };
+        let name_order = |a: Symbol, b: Symbol| -> Ordering { names.name(a).cmp(names.name(b)) };
         let known: HashMap<Symbol, Known> = job
             .co
             .candidates()
@@ -89,7 +89,7 @@ impl Ranker {
             }
         };
         let list = published_list(job.version, job.category.clone(), &direct, &scored, names, category_of);
-        (neighbours_key(config.generation, &names.name(job.product)), Bytes::from(list.encode()))
+        (neighbours_key(config.generation, names.name(job.product)), Bytes::from(list.encode()))
     }
 
     /// Reads the published lists of candidates that this process has not ranked itself, in one round trip.
@@ -108,7 +108,7 @@ impl Ranker {
             return;
         }
         let keys: Vec<String> =
-            missing.iter().map(|&product| neighbours_key(config.generation, &names.name(product))).collect();
+            missing.iter().map(|&product| neighbours_key(config.generation, names.name(product))).collect();
         // Without an answer the lists are ranked from what is known, and again at the product's next change.
         let Ok(values) = parts.serving.get_many(&keys).await else { return };
         for (product, value) in missing.into_iter().zip(values) {

@@ -74,7 +74,7 @@ impl TrendingPublisher {
     /// A product's windows changed.
     pub(crate) fn changed(&mut self, product: Symbol, row: &ProductRow, now_ms: i64) {
         let id = self.context.names.name(product);
-        let categories = self.categories_of(&id, &row.category);
+        let categories = self.categories_of(id, &row.category);
         self.index.update(product, &categories, &sums_of(&row.buckets, now_ms), now_ms);
         categories.into_iter().for_each(|category| self.make_due(category));
     }
@@ -118,7 +118,7 @@ impl TrendingPublisher {
         let context = Arc::clone(&self.context);
         let best = loop {
             let names = &context.names;
-            match self.index.rank(window, category, now_ms, |a, b| names.name(a).cmp(&names.name(b))) {
+            match self.index.rank(window, category, now_ms, |a, b| names.name(a).cmp(names.name(b))) {
                 Ranking::Exact(best) => break best,
                 Ranking::Needs(products) => self.refresh(product, products, now_ms).await?,
             }
@@ -137,11 +137,11 @@ impl TrendingPublisher {
 
     fn entry(&self, product: &Product, best: &TrendingProduct) -> Option<TrendingEntry> {
         let id = self.context.names.name(best.product);
-        if !self.context.parts.catalog.is_active(&id) {
+        if !self.context.parts.catalog.is_active(id) {
             return None;
         }
         let own = product.row(best.product).map_or("", |row| row.category.as_str());
-        let category = self.categories_of(&id, own).pop().unwrap_or_default();
+        let category = self.categories_of(id, own).pop().unwrap_or_default();
         Some(TrendingEntry {
             product_id: id.to_owned(),
             score: best.sum.weight,
@@ -174,7 +174,7 @@ impl TrendingPublisher {
                 Some(row) => (sums_of(&row.buckets, now_ms), row.category.clone()),
                 None => Default::default(),
             };
-            let categories = self.categories_of(&self.context.names.name(symbol), &own);
+            let categories = self.categories_of(self.context.names.name(symbol), &own);
             self.index.update(symbol, &categories, &sums, now_ms);
         }
         Ok(())
