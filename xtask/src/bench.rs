@@ -19,6 +19,10 @@ const WITHOUT_SERVERS: &str = "embedded";
 /// # Errors
 /// When a step fails.
 pub fn bench(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    if is_help(arguments) {
+        let run = ["run", "--quiet", "--package", "bench", "--", "--help"];
+        return steps::run("bench", Command::new(cargo()).current_dir(&workspace.root).args(run));
+    }
     let build = ["build", "--release", "--workspace", "--bins"];
     steps::run("build for speed", Command::new(cargo()).current_dir(&workspace.root).args(build))?;
     let programs = workspace.target.join("release");
@@ -38,13 +42,16 @@ pub fn bench(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     outcome.and(steps::timed("stop the servers", || services.close()))
 }
 
-/// Unless only help is wanted, or what works without them.
+fn is_help(arguments: &[String]) -> bool {
+    arguments.iter().any(|argument| argument == "-h" || argument == "--help")
+}
+
+/// Unless all that is measured works without them.
 fn needs_servers(arguments: &[String]) -> bool {
     let mut values_follow = false;
     let mut suites = Vec::new();
     for argument in arguments {
         match argument.as_str() {
-            "-h" | "--help" => return false,
             option if option.starts_with('-') => values_follow = !option.contains('='),
             _ if std::mem::take(&mut values_follow) => {}
             suite => suites.push(suite),
@@ -62,7 +69,7 @@ mod tests {
         let needs =
             |line: &str| needs_servers(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
         assert!(needs("") && needs("ingest") && needs("embedded serving") && needs("--seconds 3"));
-        assert!(!needs("--help") && !needs("embedded") && !needs("embedded --data folder --seconds=3"));
+        assert!(!needs("embedded") && !needs("embedded --data folder --seconds=3"));
         assert!(!needs("--seconds 3 embedded"));
     }
 }
