@@ -7,6 +7,7 @@ use crate::buckets::{Buckets, WindowSum};
 use crate::interner::Symbol;
 use hashbrown::{HashMap, HashSet};
 use schemas::published::Window;
+use std::sync::Arc;
 
 const WINDOWS: usize = Window::ALL.len();
 const MINUTE_MS: i64 = 60_000;
@@ -33,7 +34,9 @@ struct Entry {
 pub struct TrendingIndex {
     entries: Vec<Entry>,
     places: HashMap<Symbol, u32>,
-    categories: HashMap<String, u32>,
+    categories: HashMap<Arc<str>, u32>,
+    /// By category number.
+    category_names: Vec<Arc<str>>,
     /// Places by category number.
     members: Vec<Vec<u32>>,
 }
@@ -102,7 +105,14 @@ impl TrendingIndex {
 
     /// The categories there are.
     pub fn categories(&self) -> impl Iterator<Item = &str> {
-        self.categories.keys().map(String::as_str)
+        self.category_names.iter().map(|name| &**name)
+    }
+
+    /// The category of a product that is in one; empty where it is in none, or not known.
+    pub fn category_of(&self, product: Symbol) -> &str {
+        let place = self.places.get(&product);
+        let number = place.and_then(|&place| self.entries[place as usize].categories.last());
+        number.map_or("", |&number| &self.category_names[number as usize])
     }
 
     /// How many products are known.
@@ -215,7 +225,9 @@ impl TrendingIndex {
         }
         let number = self.members.len() as u32;
         self.members.push(Vec::new());
-        self.categories.insert(category.to_owned(), number);
+        let name: Arc<str> = category.into();
+        self.category_names.push(Arc::clone(&name));
+        self.categories.insert(name, number);
         number
     }
 }

@@ -52,11 +52,17 @@ pub enum Fault {
     ServingDown,
     /// The serving store lost all data.
     ServingCleared,
+    /// Records were deleted before they were processed.
+    DeletedUnread,
+    /// A topic was made anew, empty.
+    TopicEmptied,
+    /// A topic was made anew, with as many other records.
+    TopicExchanged,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::CrashBetweenRows,
         Self::CrashBetweenWrites,
         Self::CrashAtAppend,
@@ -80,6 +86,9 @@ impl Fault {
         Self::LogSlow,
         Self::ServingDown,
         Self::ServingCleared,
+        Self::DeletedUnread,
+        Self::TopicEmptied,
+        Self::TopicExchanged,
     ];
 }
 

@@ -6,7 +6,8 @@
 //! on anything but the seed, so a seed replays exactly.
 //!
 //! Checked are: every row when it is written ([`ledger`]); the state against a fresh fold of the logs
-//! ([`stream_processor::state::verify`]); and everything against a naive model ([`oracle`]).
+//! ([`stream_processor::state::verify`]); everything stored, and what is published from it ([`published`]), against a naive
+//! model ([`oracle`]); and that a log that is not the one that the state was made from is refused.
 
 mod broken;
 mod check;
@@ -16,6 +17,7 @@ mod ledger;
 mod log;
 mod oracle;
 mod process;
+mod published;
 mod schedule;
 mod store;
 mod sweep;

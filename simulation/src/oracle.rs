@@ -39,6 +39,15 @@ pub(crate) struct User {
 pub(crate) struct Product {
     /// Kind, time and weight.
     pub(crate) events: Vec<(i32, i64, u32)>,
+    /// How often it was seen together with other products.
+    pub(crate) together: BTreeMap<String, Together>,
+}
+
+/// How often two products were seen together. Where the pair weighs next to nothing, rounding decides whether it counts.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Together {
+    pub(crate) at_least: u64,
+    pub(crate) at_most: u64,
 }
 
 /// The naive model.
@@ -147,9 +156,16 @@ impl Oracle {
         let capped = alike.count() >= 10;
         coverage.saw(Seen::Capped, u64::from(capped));
         let weight = if capped { 0 } else { [1, 3, 5][kind as usize - 1] };
+        let pairs = if capped { BTreeMap::new() } else { pairs_of(user, &event.product_id, at) };
         user.events.push((event.product_id.clone(), kind, at));
         let product = self.products.entry(event.product_id.clone()).or_default();
         product.events.push((kind, at, weight));
+        for (earlier, [forward, backward]) in pairs {
+            let of_earlier = self.products.entry(earlier.clone()).or_default();
+            count(of_earlier.together.entry(event.product_id.clone()).or_default(), forward);
+            let own = self.products.entry(event.product_id.clone()).or_default();
+            count(own.together.entry(earlier).or_default(), backward);
+        }
         Judgement {
             outcome: Outcome::Applied,
             reason: None,
@@ -183,8 +199,34 @@ impl Oracle {
     }
 }
 
+/// What an event at `at` on a product means for the earlier products of its session: the weights of the pair for the earlier
+/// one and for the event's own, in units of 2^-24, each as much as it is at the very least.
+fn pairs_of(user: &User, own: &str, at: i64) -> BTreeMap<String, [f64; 2]> {
+    let mut pairs: BTreeMap<String, [f64; 2]> = BTreeMap::new();
+    let mut later = at;
+    for (steps, (product, _, when)) in history_of(user).rev().take(30).enumerate() {
+        if (later - when).abs() > 30 * MINUTE_MS {
+            break;
+        }
+        later = *when;
+        if product != own {
+            let close = (-(steps as f64) / 1.7).exp() / (1.0 + (at - when).abs() as f64 / 35_000.0);
+            let pair = pairs.entry(product.clone()).or_default();
+            for (weight, share) in pair.iter_mut().zip([1.0, 0.8]) {
+                *weight += (share * close * f64::from(1 << 24) - 2.0).max(0.0);
+            }
+        }
+    }
+    pairs
+}
+
+fn count(together: &mut Together, weight: f64) {
+    together.at_least += u64::from(weight > 0.0);
+    together.at_most += 1;
+}
+
 /// The last 50 events of a user, the oldest first.
-pub(crate) fn history_of(user: &User) -> impl Iterator<Item = &(String, i32, i64)> {
+pub(crate) fn history_of(user: &User) -> impl DoubleEndedIterator<Item = &(String, i32, i64)> {
     user.events.iter().skip(user.events.len().saturating_sub(50))
 }
 
@@ -207,7 +249,8 @@ impl Product {
 /// The user that a record's key names.
 fn user_of(key: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(key).ok()?;
-    let id = match text.strip_prefix("~a:").or_else(|| text.strip_prefix("~u:")) {
+    let escaped = text.strip_prefix("~u:").filter(|id| id.starts_with('~'));
+    let id = match text.strip_prefix("~a:").or(escaped) {
         Some(id) => id,
         None if text.starts_with('~') => return None,
         None => text,

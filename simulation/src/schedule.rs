@@ -1,9 +1,11 @@
 //! One schedule: traffic, faults, rebalances, and then rest.
 
 mod copies;
+mod other_log;
 
 use crate::check;
 use crate::coverage::{Fault, Seen};
+use crate::published;
 use crate::traffic::Traffic;
 use crate::world::{Disturbance, PARTITIONS, World};
 use copies::Copies;
@@ -299,12 +301,15 @@ impl Schedule {
         self.copies.calm_down();
         let deadline = Instant::now() + Duration::from_millis(REST_MS);
         let mut waits_for = String::new();
+        let began = Instant::now();
         while Instant::now() < deadline && self.world.violations().is_empty() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            // Looking takes long: what is not there at once is waited for.
+            let pause_ms = if began.elapsed() < Duration::from_secs(5) { 50 } else { 500 };
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
             self.housekeeping().await;
             waits_for = match self.unfinished().await {
                 Some(unfinished) => unfinished,
-                None => match check::unpublished(&self.world, &self.copies.serving).await {
+                None => match self.unpublished().await {
                     Some(unpublished) => unpublished,
                     None => break,
                 },
@@ -320,6 +325,17 @@ impl Schedule {
         self.copies.stop_all().await;
         check::proven(&self.world, &self.copies.observer(), "at rest").await;
         check::equal_to_oracle(&self.world);
+        if self.world.violations().is_empty() && self.world.draw(|random| random.u32(0..3) == 0) {
+            self.meets_another_log().await;
+        }
+    }
+
+    /// Something published that is not what it should be.
+    async fn unpublished(&self) -> Option<String> {
+        match check::unpublished(&self.world, &self.copies.serving).await {
+            None => published::wrong_list(&self.world, &self.copies.serving).await,
+            unpublished => unpublished,
+        }
     }
 
     /// A partition whose stored progress is behind its log.

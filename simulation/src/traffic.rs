@@ -122,7 +122,11 @@ impl Traffic {
             0 => return self.append(world, key, Bytes::from_static(b"\xff\xff\xff")).await,
             1 => return self.append(world, key, Bytes::new()).await,
             2 => key = Bytes::new(),
-            3 => key = Bytes::from_static(b"~nobody"),
+            3 => {
+                key = Bytes::from_static(
+                    world.draw(|random| if random.bool() { b"~nobody".as_slice() } else { b"~u:ada" }),
+                )
+            }
             4 => key = Bytes::from_static(b"\xf0\x28"),
             5 => record = wrap(Event { event_id: String::new(), ..good }),
             6 => record = wrap(Event { product_id: "x".repeat(257), ..good }),

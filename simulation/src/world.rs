@@ -63,6 +63,13 @@ pub(crate) struct Disturbance {
     pub(crate) serving_missed: bool,
 }
 
+impl State {
+    /// The time of the log, in ms since 1970 UTC.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+}
+
 /// Violations kept: the first says most.
 const MAX_VIOLATIONS: usize = 20;
 
@@ -183,6 +190,12 @@ impl World {
             60..90 => Some(Duration::ZERO),
             _ => Some(Duration::from_millis(random.u64(1..8))),
         }
+    }
+
+    /// A record that is no event, and no update of ours, arrives in the log.
+    pub(crate) async fn append(&self, record: NewRecord) {
+        let append = self.appender.append(record).expect("the scripted log takes records");
+        append.await.expect("the scripted log acknowledges");
     }
 
     /// An event arrives in the log; what it should lead to is judged at once.

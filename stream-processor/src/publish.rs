@@ -8,4 +8,4 @@ mod trending;
 pub(crate) use lists::ListCache;
 pub(crate) use queue::PublishQueue;
 pub(crate) use ranker::{RankBatch, RankJob, Ranker};
-pub(crate) use trending::TrendingPublisher;
+pub(crate) use trending::{TrendingPublisher, read_again};

@@ -30,11 +30,23 @@ pub enum Rule {
     FailedAppendEndsTask,
     /// A task appends by one producer from its beginning to its end.
     OneProducerForATask,
+    /// A log that is not the one that the state was made from is refused.
+    LogChecked,
+    /// A product that changed is ranked anew, also when it was ranked before.
+    ChangedProductsRanked,
+    /// A product that changed is ranked and trends, also when its row has left memory since.
+    GoneRowsReadAgain,
+    /// A trending list that changed is published, also when it was published before.
+    ChangedTrendsPublished,
+    /// A trending list is published after a start, also when nothing is in it any more.
+    EmptyTrendsPublished,
+    /// Trending lists are published again once no earlier owner of the partition can be ahead.
+    TrendsPublishedAgain,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 18] = [
         Self::IntentBeforeRows,
         Self::AcknowledgedBeforeRows,
         Self::ProgressAfterRows,
@@ -47,6 +59,12 @@ impl Rule {
         Self::ChangedRowsStay,
         Self::FailedAppendEndsTask,
         Self::OneProducerForATask,
+        Self::LogChecked,
+        Self::ChangedProductsRanked,
+        Self::GoneRowsReadAgain,
+        Self::ChangedTrendsPublished,
+        Self::EmptyTrendsPublished,
+        Self::TrendsPublishedAgain,
     ];
 }
 

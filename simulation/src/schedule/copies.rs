@@ -153,6 +153,18 @@ impl Copies {
         }
     }
 
+    /// The error that a copy ended with by itself, if one has.
+    pub(crate) async fn gave_up(&mut self) -> Option<String> {
+        let ended = self.running.iter().find(|(_, copy)| copy.run.is_finished());
+        let number = ended.map(|(number, _)| *number)?;
+        let copy = self.running.remove(&number).expect("it was just there");
+        match copy.run.await {
+            Ok(Ok(())) => Some("it ended in order".to_owned()),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
     /// Stops all in order.
     pub(crate) async fn stop_all(&mut self) {
         self.running.values().for_each(|copy| copy.token.cancel());

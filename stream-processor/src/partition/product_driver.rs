@@ -2,7 +2,8 @@ use super::TaskError;
 use super::driver::Driver;
 use crate::context::Context;
 use crate::product::{Product, ProductOutput};
-use crate::publish::{PublishQueue, RankBatch, RankJob, TrendingPublisher};
+use crate::publish::{PublishQueue, RankBatch, RankJob, TrendingPublisher, read_again};
+use crate::rules::{Rule, is_broken};
 use crate::stage::Stage;
 use crate::status::{PartitionStatus, is_live};
 use bytes::Bytes;
@@ -37,6 +38,28 @@ pub(crate) struct ProductDriver {
     pub(crate) unseen: HashSet<Symbol>,
     /// Offset as of the last published repeat table.
     pub(crate) repeats_at: u64,
+    pub(crate) settling: Settling,
+    /// What the last trending lists took for now.
+    pub(crate) latest_now_ms: i64,
+}
+
+/// An earlier owner may have published lists as of later records than this one began at, and may go on for a moment: the store
+/// keeps these, and drops what this one publishes until it has come as far. A list that does not change later would stay as
+/// that owner made it. So everything is published once more when that is over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Settling {
+    /// Until then an earlier owner may not know that it is none any more.
+    Until(Instant),
+    /// Until then the records are read that an earlier owner may have read.
+    Past(u64),
+    Done,
+}
+
+impl Settling {
+    /// Begins with a task.
+    pub(crate) fn begin(session_timeout_ms: u64) -> Self {
+        Self::Until(Instant::now() + 2 * Duration::from_millis(session_timeout_ms))
+    }
 }
 
 /// Jobs handed to the ranker at a time.
@@ -44,21 +67,24 @@ const RANK_BATCH: usize = 64;
 
 impl ProductDriver {
     /// Ranks every stale product once a round; a round begins when the last one has been handed over.
-    fn rank_stale(&mut self) {
+    async fn rank_stale(&mut self) {
         let now = Instant::now();
-        if self.round.is_empty() && !self.stale.is_empty() && now >= self.next_round {
+        let is_held_up = self.round_covers > 0 && is_broken(Rule::ChangedProductsRanked);
+        if self.round.is_empty() && !self.stale.is_empty() && now >= self.next_round && !is_held_up {
             self.round = self.stale.drain().collect();
             // In a fixed order, so that a simulation can be replayed.
             self.round.sort_unstable_by_key(|product| product.0);
             self.round_covers = self.stage.checkpoint().next_offset;
             self.next_round = now + Duration::from_millis(self.context.config.publish_interval_ms);
         }
-        while !self.round.is_empty() {
-            let Ok(slot) = self.rank.try_reserve() else { return };
+        while !self.round.is_empty() && self.rank.capacity() > 0 {
             let from = self.round.len().saturating_sub(RANK_BATCH);
+            let gone = if is_broken(Rule::GoneRowsReadAgain) { &[] } else { &self.round[from..] };
+            if let Err(error) = read_again(&self.context, &mut self.stage, gone).await {
+                tracing::debug!(%error, "changed products wait to be ranked until their rows can be read");
+                return;
+            }
             let jobs = self.round.drain(from..).filter_map(|product| {
-                // A row that was evicted meanwhile is stored, and was ranked when it last changed in memory or will be
-                // at its next change.
                 let row = self.stage.row(product)?;
                 let id = self.context.names.name(product);
                 let category = self.context.category_of(id, &row.category);
@@ -67,24 +93,41 @@ impl ProductDriver {
             });
             let jobs: Vec<RankJob> = jobs.collect();
             let covers = self.round.is_empty().then_some(self.round_covers);
-            slot.send(RankBatch { jobs, covers });
+            // There is room, and nobody else sends.
+            if self.rank.try_send(RankBatch { jobs, covers }).is_err() {
+                return;
+            }
         }
     }
 
     async fn trending(&mut self) -> Result<(), TaskError> {
-        let now_ms = self.now_ms();
+        // Never back: what has left a window is not looked at again.
+        let now_ms = self.now_ms().max(self.latest_now_ms);
+        self.latest_now_ms = now_ms;
         if now_ms == i64::MIN {
             return Ok(());
         }
+        let mut gone = Vec::new();
         for product in std::mem::take(&mut self.unseen) {
-            if let Some(row) = self.stage.row(product) {
-                self.trending.changed(product, row, now_ms);
+            match self.stage.row(product) {
+                Some(row) => self.trending.changed(product, row, now_ms),
+                None => gone.push(product),
             }
+        }
+        if is_broken(Rule::GoneRowsReadAgain) {
+            gone.clear();
+        }
+        // In a fixed order, so that a simulation can be replayed.
+        gone.sort_unstable_by_key(|product| product.0);
+        if let Err(error) = self.trending.changed_and_gone(&mut self.stage, &gone, now_ms).await {
+            tracing::debug!(%error, "changed products wait to be seen until their rows can be read");
+            self.unseen.extend(gone);
         }
         if self.status.republish.swap(false, Ordering::Relaxed) {
             self.trending.forget_published();
             self.repeats_at = u64::MAX;
         }
+        self.settle();
         let version = Version::of(self.context.config.generation, self.stage.checkpoint().next_offset);
         let mut values = self.trending.round(&mut self.stage, version, now_ms).await?;
         let offset = self.stage.checkpoint().next_offset;
@@ -97,6 +140,22 @@ impl ProductDriver {
             self.queue.submit(values, true);
         }
         Ok(())
+    }
+
+    fn settle(&mut self) {
+        if let Settling::Until(over) = self.settling
+            && Instant::now() >= over
+        {
+            self.settling = Settling::Past(self.status.log_end.load(Ordering::Relaxed));
+        }
+        if let Settling::Past(end) = self.settling
+            && self.stage.checkpoint().next_offset >= end
+        {
+            self.settling = Settling::Done;
+            if !is_broken(Rule::TrendsPublishedAgain) {
+                self.trending.forget_published();
+            }
+        }
     }
 
     /// The stream's time. In live use it goes on with the clock while no events come; in a replay of old data it stands still.
@@ -131,7 +190,7 @@ impl Driver for ProductDriver {
     }
 
     async fn tick(&mut self) -> Result<(), TaskError> {
-        self.rank_stale();
+        self.rank_stale().await;
         if Instant::now() >= self.next_trending {
             self.trending().await?;
             self.next_trending =

@@ -2,7 +2,7 @@
 
 use super::TaskError;
 use super::load::{Stored, check_marks};
-use super::product_driver::ProductDriver;
+use super::product_driver::{ProductDriver, Settling};
 use super::shopper_driver::ShopperDriver;
 use super::task::PartitionTask;
 use crate::context::Context;
@@ -77,13 +77,13 @@ impl Supervised {
             match self.stage {
                 StageName::Shopper => {
                     let progress = stored.shopper()?;
-                    stored.check_log(&self.context, &self.partition, progress.at).await?;
+                    self.check_log(&stored, progress.at).await?;
                     Ok::<_, TaskError>(Loaded::Shopper(progress))
                 }
                 StageName::Product => {
                     let progress = stored.product(self.context.events_partitions)?;
                     check_marks(&self.context, &progress).await?;
-                    stored.check_log(&self.context, &self.partition, progress.at).await?;
+                    self.check_log(&stored, progress.at).await?;
                     Ok::<_, TaskError>(Loaded::Product(Box::new(progress)))
                 }
             }
@@ -97,6 +97,14 @@ impl Supervised {
             Loaded::Shopper(progress) => self.run_shopper(progress, token).await,
             Loaded::Product(progress) => self.run_product(*progress, token).await,
         }
+    }
+
+    async fn check_log(&self, stored: &Stored, progress: Checkpoint) -> Result<(), TaskError> {
+        // Whether the clock counts for windows follows from when the log last took a record: not only from now on.
+        if let Some(appended_ms) = stored.check_log(&self.context, &self.partition, progress).await? {
+            self.status.last_append_ms.store(appended_ms, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     async fn run_shopper(
@@ -163,6 +171,8 @@ impl Supervised {
             next_trending: now,
             unseen: Default::default(),
             repeats_at: u64::MAX,
+            settling: Settling::begin(context.config.session_timeout_ms),
+            latest_now_ms: i64::MIN,
         };
         self.run_task(driver, publishing, at, token).await
     }

@@ -1,7 +1,9 @@
 use crate::context::Context;
 use crate::product::{OpenWindows, Product};
+use crate::rules::{Rule, is_broken};
 use crate::stage::Stage;
 use bytes::Bytes;
+use recommender::buckets::WindowSum;
 use recommender::trending::{Ranking, TrendingIndex, TrendingProduct, sums_of};
 use recommender::{ProductRow, Symbol};
 use schemas::Version;
@@ -14,6 +16,8 @@ use stores::{StoreError, Table};
 
 /// Categories looked at per round: many categories are spread over several.
 const CATEGORIES_PER_ROUND: usize = 64;
+/// Rows read again in one request.
+const READ_AT_ONCE: usize = 512;
 const MINUTE_MS: i64 = 60_000;
 
 /// Keeps one partition's trending lists.
@@ -67,16 +71,42 @@ impl TrendingPublisher {
 
     /// What was published is lost: the next round publishes every list again.
     pub(crate) fn forget_published(&mut self) {
+        if is_broken(Rule::ChangedTrendsPublished) {
+            return;
+        }
         self.published.clear();
         self.minute = i64::MIN;
     }
 
     /// A product's windows changed.
     pub(crate) fn changed(&mut self, product: Symbol, row: &ProductRow, now_ms: i64) {
-        let id = self.context.names.name(product);
-        let categories = self.categories_of(id, &row.category);
-        self.index.update(product, &categories, &sums_of(&row.buckets, now_ms), now_ms);
-        categories.into_iter().for_each(|category| self.make_due(category));
+        self.look_at(product, &row.category, &sums_of(&row.buckets, now_ms), now_ms);
+    }
+
+    /// Tells the index what a product's windows and categories are. The lists of those that it is in now, and of the one that it
+    /// was in before, are due.
+    fn look_at(&mut self, product: Symbol, own: &str, sums: &[WindowSum; Window::ALL.len()], now_ms: i64) {
+        let before = self.index.category_of(product).to_owned();
+        let categories = self.categories_of(self.context.names.name(product), own);
+        self.index.update(product, &categories, sums, now_ms);
+        let before = Some(before).filter(|before| !before.is_empty() && !categories.contains(before));
+        categories.into_iter().chain(before).for_each(|category| self.make_due(category));
+    }
+
+    /// Windows of products changed whose rows have left memory since.
+    pub(crate) async fn changed_and_gone(
+        &mut self,
+        product: &mut Product,
+        products: &[Symbol],
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        read_again(&self.context, product, products).await?;
+        for &symbol in products {
+            if let Some(row) = product.row(symbol) {
+                self.changed(symbol, row, now_ms);
+            }
+        }
+        Ok(())
     }
 
     /// Makes the lists that changed since the last round, as of `now_ms`.
@@ -126,7 +156,12 @@ impl TrendingPublisher {
         let entries: Vec<TrendingEntry> = best.iter().filter_map(|best| self.entry(product, best)).collect();
         let key = (window, category.unwrap_or_default().to_owned());
         let before = self.published.get(&key);
-        if before.is_some_and(|before| *before == entries) || (before.is_none() && entries.is_empty()) {
+        // After a start it is not known what an earlier owner published: also that there is nothing any more has to be said.
+        let is_known = match before {
+            Some(before) => *before == entries || is_broken(Rule::ChangedTrendsPublished),
+            None => entries.is_empty() && is_broken(Rule::EmptyTrendsPublished),
+        };
+        if is_known {
             return Ok(None);
         }
         let name = trending_key(context.config.generation, window, &key.1, self.partition);
@@ -140,7 +175,11 @@ impl TrendingPublisher {
         if !self.context.parts.catalog.is_active(id) {
             return None;
         }
-        let own = product.row(best.product).map_or("", |row| row.category.as_str());
+        // A row that has left memory: the index was told its category when it was looked at.
+        let own = match product.row(best.product) {
+            Some(row) => row.category.as_str(),
+            None => self.index.category_of(best.product),
+        };
         let category = self.categories_of(id, own).pop().unwrap_or_default();
         Some(TrendingEntry {
             product_id: id.to_owned(),
@@ -157,25 +196,13 @@ impl TrendingPublisher {
         products: Vec<Symbol>,
         now_ms: i64,
     ) -> Result<(), StoreError> {
-        let Context { parts, names, config, .. } = &*self.context;
-        let absent: Vec<String> = products
-            .iter()
-            .filter(|&&symbol| product.row(symbol).is_none())
-            .map(|&symbol| names.name(symbol).to_owned())
-            .collect();
-        let rows = parts.state.get_many(Table::ProductState, config.generation, &absent).await?;
-        for (key, row) in absent.iter().zip(rows) {
-            if let Err(error) = product.admit(key, row) {
-                tracing::error!(%error, "a product is left out of the trending lists");
-            }
-        }
+        read_again(&self.context, product, &products).await?;
         for symbol in products {
             let (sums, own) = match product.row(symbol) {
                 Some(row) => (sums_of(&row.buckets, now_ms), row.category.clone()),
                 None => Default::default(),
             };
-            let categories = self.categories_of(self.context.names.name(symbol), &own);
-            self.index.update(symbol, &categories, &sums, now_ms);
+            self.look_at(symbol, &own, &sums, now_ms);
         }
         Ok(())
     }
@@ -194,4 +221,27 @@ impl TrendingPublisher {
             self.due.push_back(category);
         }
     }
+}
+
+/// Reads rows again that have left memory. They are stored: changed rows stay.
+///
+/// # Errors
+/// When the state store cannot be asked.
+pub(crate) async fn read_again(
+    context: &Context,
+    product: &mut Product,
+    products: &[Symbol],
+) -> Result<(), StoreError> {
+    let Context { parts, names, config, .. } = context;
+    let gone = products.iter().filter(|&&symbol| product.row(symbol).is_none());
+    let gone: Vec<String> = gone.map(|&symbol| names.name(symbol).to_owned()).collect();
+    for keys in gone.chunks(READ_AT_ONCE) {
+        let rows = parts.state.get_many(Table::ProductState, config.generation, keys).await?;
+        for (key, row) in keys.iter().zip(rows) {
+            if let Err(error) = product.admit(key, row) {
+                tracing::error!(%error, "a product is left out of the published lists");
+            }
+        }
+    }
+    Ok(())
 }

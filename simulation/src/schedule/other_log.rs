@@ -1,0 +1,111 @@
+//! When everything has come to rest, the log becomes another one: it has to be refused, and nothing stored may change.
+
+use super::Schedule;
+use crate::coverage::Fault;
+use bytes::Bytes;
+use event_log::{EventLog, NewRecord, TopicPartition, TopicSpec};
+use std::time::Duration;
+use stores::Table;
+use tokio::time::Instant;
+
+/// How long a copy may take to notice.
+const NOTICED_WITHIN: Duration = Duration::from_secs(30);
+
+impl Schedule {
+    /// Changes the log behind the back of all copies, which are stopped, and starts one again.
+    pub(super) async fn meets_another_log(&mut self) {
+        let places = self.partitions();
+        let place = self.world.draw(|random| random.choice(places.iter().cloned())).expect("there are some");
+        let (fault, words) = match self.world.draw(|random| random.u32(0..3)) {
+            0 => {
+                self.delete_unread(&place).await;
+                (Fault::DeletedUnread, "deleted unread")
+            }
+            1 => {
+                self.make_anew(&place.topic).await;
+                (Fault::TopicEmptied, "recreated or truncated")
+            }
+            _ => {
+                self.exchange(&place.topic).await;
+                (Fault::TopicExchanged, "was recreated")
+            }
+        };
+        self.world.note("another log", 0, words, u64::from(place.partition));
+        self.world.fault(fault);
+        let before = self.stored();
+        let said = self.refusal().await;
+        if !said.as_deref().is_some_and(|said| said.contains(words)) {
+            self.world.violated(format!("{fault:?} of {place:?} is not refused as {words:?}, but: {said:?}"));
+        }
+        if self.stored() != before {
+            self.world.violated(format!("{fault:?} of {place:?} changed what is stored"));
+        }
+    }
+
+    async fn delete_unread(&self, place: &TopicPartition) {
+        let end = self.world.log.bounds(place).await.expect("it is there").end;
+        for _ in 0..2 {
+            self.append(place).await;
+        }
+        self.world.log.truncate_before(place, end + 1);
+    }
+
+    async fn make_anew(&self, topic: &str) {
+        let spec = TopicSpec {
+            name: topic.to_owned(),
+            partitions: crate::world::PARTITIONS,
+            compacted: false,
+            retention_ms: None,
+        };
+        self.world.log.delete_topic(topic);
+        self.world.log.ensure_topics(&[spec]).await.expect("a scripted log takes topics");
+    }
+
+    async fn exchange(&self, topic: &str) {
+        let places: Vec<_> = self.partitions().into_iter().filter(|place| &*place.topic == topic).collect();
+        let mut ends = Vec::new();
+        for place in &places {
+            ends.push(self.world.log.bounds(place).await.expect("it is there").end);
+        }
+        self.make_anew(topic).await;
+        for (place, end) in places.iter().zip(ends) {
+            for _ in 0..end {
+                self.append(place).await;
+            }
+        }
+    }
+
+    /// A record that nobody of ours wrote.
+    async fn append(&self, place: &TopicPartition) {
+        let (topic, partition) = (place.topic.clone(), Some(place.partition));
+        let value = Bytes::from_static(b"another");
+        self.world.append(NewRecord { topic, partition, key: Bytes::new(), value }).await;
+    }
+
+    /// What a copy says that starts on the log as it is; `None` when it goes on.
+    async fn refusal(&mut self) -> Option<String> {
+        let places = self.partitions();
+        self.world.state().group.free(&places);
+        self.copies.start();
+        let deadline = Instant::now() + NOTICED_WITHIN;
+        while Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            self.hand_out();
+            if let Some(said) = self.copies.gave_up().await {
+                return Some(said);
+            }
+        }
+        for number in self.copies.live() {
+            self.copies.kill(number);
+        }
+        self.copies.reap().await;
+        None
+    }
+
+    /// All that the state consists of; what is published is none of it.
+    fn stored(&self) -> crate::ledger::Rows {
+        let state = self.world.state();
+        let rows = state.rows.iter().filter(|((table, _), _)| *table != Table::Published);
+        rows.map(|(key, row)| (key.clone(), row.clone())).collect()
+    }
+}
