@@ -9,6 +9,8 @@
 mod chunk;
 mod database;
 mod group;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod partition;
 mod producer;
 mod queue;

@@ -32,7 +32,8 @@ pub struct IngestConfig {
     pub max_in_flight_bytes: usize,
     /// Bytes of request bodies being read; more are answered 503 at once (4 MiB to 4 GiB).
     pub max_body_bytes_in_flight: usize,
-    /// Events that one caller (a key, or an address where no keys are configured) may send per minute; 0 = any number.
+    /// Events that one caller (a key, or an IPv4 address or IPv6 network where no keys are configured) may send per minute;
+    /// 0 = any number.
     pub caller_events_per_minute: u32,
     /// How far a caller may run ahead of that; at least a batch (1,000).
     pub caller_burst: u32,

@@ -8,6 +8,8 @@ mod call;
 mod cors;
 mod docs;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod items;
 mod products;
 mod users;

@@ -19,6 +19,8 @@ mod publisher;
 mod watch;
 
 pub use config::IngestConfig;
+#[cfg(any(test, fuzzing))]
+pub use http::hostile;
 pub use http::{IngestDeps, docs, openapi, router};
 pub use metrics::describe_metrics;
 pub use watch::watch_log;

@@ -115,7 +115,7 @@ fn index(timestamp_ms: i64, width_ms: i64) -> u32 {
 
 /// Index of the oldest bucket that is still among the last `kept` at `now_ms`.
 fn first_of(now_ms: i64, width_ms: i64, kept: u32) -> u32 {
-    (index(now_ms, width_ms) + 1).saturating_sub(kept)
+    index(now_ms, width_ms).saturating_add(1).saturating_sub(kept)
 }
 
 fn first_minute(now_ms: i64) -> u32 {

@@ -173,7 +173,8 @@ impl CoOccurrence {
         let mut row = Self { popularity, ..Self::default() };
         for _ in 0..reader.count(10)? {
             row.products.push(names.intern(reader.str()?));
-            row.weights.push(reader.f64()?);
+            let weight = reader.f64()?;
+            row.weights.push(weight.is_finite().then_some(weight).ok_or(DecodeError::Malformed("weight"))?);
             row.counts.push(u32::try_from(reader.varint()?).map_err(|_| DecodeError::Malformed("count"))?);
         }
         Ok(row)
@@ -181,8 +182,8 @@ impl CoOccurrence {
 }
 
 fn decode_sum(reader: &mut Reader<'_>) -> Result<DecayedSum, DecodeError> {
-    let landmark = i32::try_from(reader.signed()?).map_err(|_| DecodeError::Malformed("landmark"))?;
-    Ok(DecayedSum { landmark, value: reader.f64()? })
+    let sum = DecayedSum { landmark: reader.landmark()?, value: reader.f64()? };
+    if sum.value.is_finite() { Ok(sum) } else { Err(DecodeError::Malformed("sum")) }
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 pub mod buckets;
 pub mod co_occurrence;
 pub mod decay;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 pub mod interner;
 pub mod neighbours;
 pub mod product_row;

@@ -63,7 +63,7 @@ impl ProductRow {
         let category = reader.str()?.to_owned();
         let mut totals = [0; EventKind::ALL.len()];
         for total in &mut totals {
-            *total = reader.varint()?;
+            *total = reader.counted()?;
         }
         let buckets = Buckets::decode_from(&mut reader)?;
         let co = CoOccurrence::decode_from(&mut reader, names)?;

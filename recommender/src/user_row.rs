@@ -270,7 +270,7 @@ fn decode_parts(
         let id = reader.str()?;
         let kind =
             EventKind::from_code(u32::from(reader.u8()?)).ok_or(DecodeError::Malformed("event kind"))?;
-        before = before.wrapping_add(reader.signed()?);
+        before = reader.time_from(before)?;
         entry(id, kind, before);
     }
     let fingerprints = (0..reader.count(8)?).map(|_| reader.u64_be()).collect::<Result<_, _>>()?;

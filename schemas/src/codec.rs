@@ -1,6 +1,12 @@
 //! Reading and writing of the packed binary values: variable-length integers and length-prefixed text.
 
+use crate::event::MAX_TIME_MS;
 use thiserror::Error;
+
+/// No log holds more records: versions have 40 bits for an offset, and a few hundred partitions may be added up.
+pub const MOST_COUNTED: u64 = 1 << 48;
+/// The year 9999 is 586,000 of the shortest half-lives from 1970.
+pub const FARTHEST_LANDMARK: u32 = 1 << 20;
 
 /// A packed value that does not follow its format.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +137,36 @@ impl<'a> Reader<'a> {
     pub fn signed(&mut self) -> Result<i64, DecodeError> {
         let raw = self.varint()?;
         Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
+    }
+
+    /// How often something happened. A larger number than any log can lead to is refused: sums of a few of them never overflow.
+    ///
+    /// # Errors
+    /// As [`Reader::varint`], and beyond [`MOST_COUNTED`].
+    pub fn counted(&mut self) -> Result<u64, DecodeError> {
+        let n = self.varint()?;
+        if n > MOST_COUNTED { Err(DecodeError::Malformed("a count is too large")) } else { Ok(n) }
+    }
+
+    /// The landmark of a decayed sum, in half-lives since 1970. One that no time leads to is refused, so that differences of
+    /// two never overflow.
+    ///
+    /// # Errors
+    /// As [`Reader::varint`], and more than [`FARTHEST_LANDMARK`] from 1970.
+    pub fn landmark(&mut self) -> Result<i32, DecodeError> {
+        let landmark = i32::try_from(self.signed()?).map_err(|_| DecodeError::Malformed("landmark"))?;
+        let is_near = landmark.unsigned_abs() <= FARTHEST_LANDMARK;
+        if is_near { Ok(landmark) } else { Err(DecodeError::Malformed("landmark")) }
+    }
+
+    /// A time given by its distance from another, milliseconds since 1970 UTC. One that no event can have is refused, so that
+    /// differences of two never overflow.
+    ///
+    /// # Errors
+    /// As [`Reader::varint`], and before 1970 or after [`MAX_TIME_MS`].
+    pub fn time_from(&mut self, other_ms: i64) -> Result<i64, DecodeError> {
+        let time_ms = other_ms.wrapping_add(self.signed()?);
+        if (0..=MAX_TIME_MS).contains(&time_ms) { Ok(time_ms) } else { Err(DecodeError::Malformed("time")) }
     }
 
     /// A count of items of at least `least` bytes each: refused when the rest of the value cannot hold them, so that a

@@ -63,5 +63,7 @@ impl From<EventKind> for EventType {
 pub const MAX_ID_BYTES: usize = 256;
 /// An event's time may be at most this far ahead of the time it was appended to the log, in ms.
 pub const MAX_AHEAD_MS: i64 = 5 * 60 * 1000;
+/// The last millisecond of the year 9999: what RFC 3339 can express, and the latest time that anything counts with.
+pub const MAX_TIME_MS: i64 = 253_402_300_799_999;
 /// An event older than this against the newest event of its partition is too late, in ms.
 pub const MAX_LATE_MS: i64 = 30 * 24 * 3600 * 1000;

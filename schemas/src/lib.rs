@@ -7,6 +7,8 @@
 pub mod codec;
 pub mod cql;
 pub mod event;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 pub mod names;
 pub mod partition;
 pub mod position;

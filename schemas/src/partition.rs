@@ -1,5 +1,8 @@
 //! Which partition and which shard a key belongs to.
 
+/// Partitions of a topic at most: a stored number beyond it is damaged, since nobody has a use for so many.
+pub const MAX_PARTITIONS: u32 = 16_384;
+
 /// Kafka's murmur2 (seed 0x9747b28c), as the Java client's default partitioner uses it.
 ///
 /// Source: the Apache Kafka protocol's reference client, `Utils.murmur2`.

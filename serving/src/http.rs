@@ -1,6 +1,6 @@
 //! The HTTP side: parameters in, JSON or a problem out.
 
-mod params;
+pub(crate) mod params;
 mod routes;
 
 pub(crate) use routes::routes;

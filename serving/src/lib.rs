@@ -12,6 +12,8 @@ mod breaker;
 pub mod config;
 mod degraded;
 mod engine;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod http;
 mod metrics;
 mod near;

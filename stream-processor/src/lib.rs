@@ -9,6 +9,8 @@ mod cache;
 pub mod config;
 mod context;
 mod dead_letter;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod layout;
 mod markers;
 mod metrics;

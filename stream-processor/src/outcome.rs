@@ -11,7 +11,7 @@ pub enum DeadReason {
     BadKey,
     /// The event lacks a product or an id, or names an unknown kind.
     Incomplete,
-    /// The event's time is more than 5 minutes ahead of its append time, or before 1970.
+    /// The event's time is more than 5 minutes ahead of its append time, before 1970, or after the year 9999.
     BadTime,
 }
 

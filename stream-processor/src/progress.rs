@@ -74,10 +74,10 @@ impl Checkpoint {
     }
 
     fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let next_offset = reader.varint()?;
+        let next_offset = decode_offset(reader)?;
         let last = match reader.u8()? {
             0 => None,
-            1 => Some((reader.varint()?, reader.u64_be()?)),
+            1 => Some((decode_offset(reader)?, reader.u64_be()?)),
             _ => return Err(DecodeError::Malformed("checkpoint")),
         };
         Ok(Self { next_offset, last })
@@ -97,6 +97,12 @@ impl Checkpoint {
         reader.finish()?;
         Ok(checkpoint)
     }
+}
+
+/// An offset, which a version has to be able to hold.
+fn decode_offset(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
+    let offset = reader.varint()?;
+    if offset >> Version::OFFSET_BITS == 0 { Ok(offset) } else { Err(DecodeError::Malformed("offset")) }
 }
 
 /// Identifies a record: two records at one offset of a recreated topic differ in it, if only by their append time.
@@ -181,13 +187,13 @@ impl ProductProgress {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let (_, mut reader) = open(bytes)?;
         let at = Checkpoint::decode_from(&mut reader)?;
-        let marks = (0..reader.count(1)?).map(|_| reader.varint()).collect::<Result<_, _>>()?;
+        let marks = (0..reader.count(1)?).map(|_| decode_offset(&mut reader)).collect::<Result<_, _>>()?;
         let stream_time_ms = reader.signed()?;
         let mut outcomes = OutcomeCounts::default();
         for count in &mut outcomes.0 {
-            *count = reader.varint()?;
+            *count = reader.counted()?;
         }
-        let repeats = RepeatTable::read_counts(|| reader.varint())?;
+        let repeats = RepeatTable::read_counts(|| reader.counted())?;
         reader.finish()?;
         Ok(Self { at, marks, stream_time_ms, outcomes, repeats })
     }

@@ -17,7 +17,7 @@ use recommender::user_row::{Observation, fingerprint};
 use recommender::{Interner, UserRow};
 use record::Parsed;
 pub(crate) use record::ShopperRecord;
-use schemas::event::{MAX_AHEAD_MS, MAX_LATE_MS};
+use schemas::event::{MAX_AHEAD_MS, MAX_LATE_MS, MAX_TIME_MS};
 use schemas::proto::{Event, Outcome};
 use schemas::{EventKind, Version};
 use std::sync::Arc;
@@ -103,7 +103,7 @@ impl Shopper {
             }
             Ok(Parsed::Event { user, kind, event }) => {
                 let ahead = event.timestamp_ms.saturating_sub(record.raw.append_time_ms) > MAX_AHEAD_MS;
-                if ahead || event.timestamp_ms < 0 {
+                if ahead || !(0..=MAX_TIME_MS).contains(&event.timestamp_ms) {
                     return Some(self.bury(record, DeadReason::BadTime));
                 }
                 let too_late =

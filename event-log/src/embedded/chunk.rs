@@ -96,6 +96,8 @@ impl Chunk {
             offset = offset.checked_add(self.varint(&mut at)?).ok_or_else(damaged)?;
             let key = self.field(&mut at)?;
             let value = self.field(&mut at)?;
+            // The last number there is has none after it, so that no record can have it.
+            let next = offset.checked_add(1).ok_or_else(damaged)?;
             if offset >= from {
                 out.push(Record {
                     offset,
@@ -104,7 +106,7 @@ impl Chunk {
                     value: self.bytes.slice(value),
                 });
             }
-            offset = offset.checked_add(1).ok_or_else(damaged)?;
+            offset = next;
         }
         Ok(())
     }
@@ -184,6 +186,8 @@ mod tests {
     #[test]
     fn offsets_beyond_all_numbers_are_an_error() {
         let last = Chunk { base: u64::MAX, ..chunk() };
-        assert!(last.unpack(0, 100, &mut Vec::new()).is_err());
+        let mut records = Vec::new();
+        assert!(last.unpack(0, 100, &mut records).is_err());
+        assert!(records.is_empty(), "none of them has that offset");
     }
 }

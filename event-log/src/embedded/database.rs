@@ -3,6 +3,7 @@
 use crate::LogError;
 use fjall::Database;
 use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// Opens (or creates) the database in `directory`, which the embedded log and the embedded state store share.
@@ -16,7 +17,20 @@ pub fn open_database(directory: &Path) -> Result<Database, LogError> {
         .map_err(|e| LogError::Unusable(format!("the data directory {shown} cannot be created: {e}")))?;
     // The journal holds what was written last, each byte once more: packing it costs more than it saves.
     let builder = Database::builder(directory).journal_compression(fjall::CompressionType::None);
-    builder.open().map_err(|error| LogError::Unusable(explain(&shown, &error)))
+    let opened = unwound(|| builder.open());
+    opened
+        .ok_or_else(|| {
+            LogError::Unusable(format!("the data directory {shown} {DAMAGED}: it does not add up"))
+        })?
+        .map_err(|error| LogError::Unusable(explain(&shown, &error)))
+}
+
+const DAMAGED: &str = "is damaged, restore it from a copy";
+
+/// What comes of `work`; `None` when it panicked, as the database does over some damages of its files.
+pub(super) fn unwound<T>(work: impl FnOnce() -> T) -> Option<T> {
+    // Nothing of what was half done is used afterwards.
+    catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 fn explain(directory: &dyn std::fmt::Display, error: &fjall::Error) -> String {
@@ -35,6 +49,6 @@ fn explain(directory: &dyn std::fmt::Display, error: &fjall::Error) -> String {
             }
             _ => format!("the data directory {directory} cannot be opened: {e}"),
         },
-        other => format!("the data directory {directory} is damaged, restore it from a copy: {other}"),
+        other => format!("the data directory {directory} {DAMAGED}: {other}"),
     }
 }

@@ -3,6 +3,7 @@
 use super::partition::{Partition, unreadable};
 use crate::{LogError, TopicPartition, TopicSpec};
 use fjall::{Database, Keyspace, PersistMode};
+use schemas::partition::MAX_PARTITIONS;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -38,17 +39,47 @@ pub(super) type Topics = HashMap<Arc<str>, Arc<Topic>>;
 const FORMAT: u8 = 1;
 const COMPACTED: u8 = 1;
 
+/// What is stored of a topic, under its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Description {
+    /// Its number in the keys of chunks.
+    number: u32,
+    pub(super) partitions: u32,
+    compacted: bool,
+}
+
+impl Description {
+    pub(super) fn encode(self) -> Vec<u8> {
+        let mut value = vec![FORMAT, if self.compacted { COMPACTED } else { 0 }];
+        value.extend_from_slice(&self.number.to_be_bytes());
+        value.extend_from_slice(&self.partitions.to_be_bytes());
+        value
+    }
+
+    pub(super) fn decode(value: &[u8]) -> Result<Self, LogError> {
+        let &[FORMAT, flags, n0, n1, n2, n3, p0, p1, p2, p3] = value else { return Err(damaged()) };
+        let (number, partitions) =
+            (u32::from_be_bytes([n0, n1, n2, n3]), u32::from_be_bytes([p0, p1, p2, p3]));
+        // Each partition takes memory when the log is opened, and the next topic takes the next number.
+        if partitions > MAX_PARTITIONS || number == u32::MAX {
+            return Err(damaged());
+        }
+        Ok(Self { number, partitions, compacted: flags & COMPACTED != 0 })
+    }
+}
+
+fn damaged() -> LogError {
+    LogError::Unusable("a stored topic description is damaged".to_owned())
+}
+
 /// All stored topics.
 pub(super) fn load(stored: &Keyspace, chunks: &Keyspace) -> Result<Topics, LogError> {
     let mut topics = Topics::new();
     for guard in stored.iter() {
         let (name, value) = guard.into_inner().map_err(unreadable)?;
-        let damaged = || LogError::Unusable("a stored topic description is damaged".to_owned());
         let name: Arc<str> = std::str::from_utf8(&name).map_err(|_| damaged())?.into();
-        let &[FORMAT, flags, n0, n1, n2, n3, p0, p1, p2, p3] = &value[..] else { return Err(damaged()) };
-        let (number, partitions) =
-            (u32::from_be_bytes([n0, n1, n2, n3]), u32::from_be_bytes([p0, p1, p2, p3]));
-        let topic = open(Arc::clone(&name), number, partitions, flags & COMPACTED != 0, chunks)?;
+        let Description { number, partitions, compacted } = Description::decode(&value)?;
+        let topic = open(Arc::clone(&name), number, partitions, compacted, chunks)?;
         topics.insert(name, Arc::new(topic));
     }
     Ok(topics)
@@ -77,15 +108,13 @@ pub(super) fn ensure(
             }
             continue;
         }
-        if name.is_empty() || *partitions == 0 {
+        if name.is_empty() || !(1..=MAX_PARTITIONS).contains(partitions) {
             return Err(LogError::Unusable(format!(
-                "topic {name:?} needs a name and at least one partition"
+                "topic {name:?} needs a name and 1 to {MAX_PARTITIONS} partitions, {partitions} are configured"
             )));
         }
-        let mut value = vec![FORMAT, if *compacted { COMPACTED } else { 0 }];
-        value.extend_from_slice(&number.to_be_bytes());
-        value.extend_from_slice(&partitions.to_be_bytes());
-        batch.insert(stored, name.as_bytes(), value);
+        let description = Description { number, partitions: *partitions, compacted: *compacted };
+        batch.insert(stored, name.as_bytes(), description.encode());
         added.push(open(name.as_str().into(), number, *partitions, *compacted, chunks)?);
         number += 1;
     }

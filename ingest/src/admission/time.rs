@@ -1,13 +1,10 @@
 //! When something happened: reading times, and correcting them for clocks that are wrong.
 
-use schemas::event::{MAX_AHEAD_MS, MAX_LATE_MS};
+use schemas::event::{MAX_AHEAD_MS, MAX_LATE_MS, MAX_TIME_MS};
 use serde_json::value::RawValue;
 
 use super::fields::Field;
 use super::{Circumstances, Code, Rejection};
-
-/// The last millisecond of the year 9999: what RFC 3339 can express.
-const LATEST_MS: i64 = 253_402_300_799_999;
 
 /// Whole numbers in this range are seconds since 1970 sent by mistake: read as milliseconds they would all lie in 1970.
 const LOOKS_LIKE_SECONDS: std::ops::Range<i64> = 1_000_000_000..100_000_000_000;
@@ -68,7 +65,7 @@ fn parse(field: Field<'_>, code: Code, name: &'static str) -> Result<Option<i64>
         Some(ms) if !matches!(field, Field::Text(_)) && LOOKS_LIKE_SECONDS.contains(&ms) => {
             refuse(format!("`{name}` looks like seconds, expected milliseconds since 1970 or RFC 3339"))
         }
-        Some(ms) if (0..=LATEST_MS).contains(&ms) => Ok(Some(ms)),
+        Some(ms) if (0..=MAX_TIME_MS).contains(&ms) => Ok(Some(ms)),
         _ => {
             refuse(format!("`{name}` is neither RFC 3339 (2026-01-31T12:00:00Z) nor milliseconds since 1970"))
         }
@@ -137,7 +134,7 @@ mod tests {
             Field::Text("2026-01-31T12:00:00".into()),
             Field::Integer(1_769_860_800),
             Field::Integer(-1),
-            Field::Integer(i128::from(LATEST_MS) + 1),
+            Field::Integer(i128::from(MAX_TIME_MS) + 1),
             Field::Fraction(1e300),
             Field::Boolean(true),
             Field::Compound,

@@ -94,7 +94,7 @@ fn form(headers: &HeaderMap, lines: bool) -> Result<Form, Rejection> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Encoding {
+pub(super) enum Encoding {
     Identity,
     Gzip,
     Zstd,
@@ -153,7 +153,7 @@ fn hold(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
     app.bodies.clone().try_acquire_many_owned(bytes as u32).map_err(|_| answers::overloaded())
 }
 
-fn decompress(encoding: Encoding, bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
+pub(super) fn decompress(encoding: Encoding, bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
     let malformed =
         |_| Rejection::new(Code::MalformedEncoding, "the body is not what its content encoding says");
     let mut out = Vec::with_capacity(MAX_BODY_BYTES.min(4 * bytes.len()));

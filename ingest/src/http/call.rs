@@ -49,9 +49,18 @@ impl<R> Call<R> {
         };
         let taken = match self.caller.name() {
             Some(name) => limit.take(name, events),
-            None => limit.take(self.address, events),
+            None => limit.take(network(self.address), events),
         };
         taken.map(headers).map_err(|exceeded| rate_limited("rate_limited", exceeded))
+    }
+}
+
+/// What one caller without a key has: an IPv4 address, or the 64 bits of an IPv6 address that name a network, since whoever has
+/// one such address has all of its network.
+fn network(address: IpAddr) -> u64 {
+    match address.to_canonical() {
+        IpAddr::V4(address) => u64::from(u32::from(address)),
+        IpAddr::V6(address) => (u128::from(address) >> 64) as u64,
     }
 }
 
@@ -93,5 +102,19 @@ fn import(headers: &HeaderMap) -> Result<bool, Rejection> {
         "true" => Ok(true),
         "false" => Ok(false),
         _ => Err(Rejection::new(Code::InvalidImportHeader, "`X-Import` is neither `true` nor `false`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_addresses_of_a_network_are_one_caller() {
+        let network = |text: &str| network(text.parse().unwrap());
+        assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff::9"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"), "the same one, seen by another socket");
     }
 }

@@ -147,7 +147,7 @@ fn refused(app: &App, rejection: Rejection) -> Problem {
 }
 
 /// The record's value, and the event's id, which is made where there is none.
-fn encode(mut event: Event) -> (Bytes, String) {
+pub(super) fn encode(mut event: Event) -> (Bytes, String) {
     if event.event_id.is_empty() {
         event.event_id = new_event_id(event.received_at_ms);
     }

@@ -24,9 +24,14 @@ pub(super) struct Items<'a> {
 impl<'a> Items<'a> {
     /// The items of a list, of an object with a list called `events` or `products`, or of lines.
     pub(super) fn of(body: &'a Body) -> Result<Self, Rejection> {
-        let items = match body.form {
-            Form::Json => Self::of_json(body.text()?)?,
-            Form::Lines => Self::of_lines(body.bytes()),
+        Self::read(body.form, body.bytes())
+    }
+
+    /// The items of a decompressed body.
+    pub(super) fn read(form: Form, body: &'a [u8]) -> Result<Self, Rejection> {
+        let items = match form {
+            Form::Json => Self::of_json(std::str::from_utf8(body).map_err(not_text)?)?,
+            Form::Lines => Self::of_lines(body),
         };
         if items.items.len() > MAX_ITEMS {
             let detail = format!("the batch has more than {MAX_ITEMS} items");

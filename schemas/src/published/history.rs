@@ -61,7 +61,7 @@ impl UserHistory {
             let product_id = reader.str()?.to_owned();
             let kind =
                 EventKind::from_code(u32::from(reader.u8()?)).ok_or(DecodeError::Malformed("event kind"))?;
-            let timestamp_ms = later.wrapping_add(reader.signed()?);
+            let timestamp_ms = reader.time_from(later)?;
             later = timestamp_ms;
             entries.push(HistoryEntry { product_id, kind, timestamp_ms });
         }

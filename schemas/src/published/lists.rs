@@ -97,15 +97,16 @@ impl NeighbourList {
     /// When the value does not follow the format.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let (version, mut reader) = open(bytes)?;
-        let season_landmark = read_landmark(&mut reader)?;
+        let season_landmark = reader.landmark()?;
         let season = reader.f32()?;
-        let recent_landmark = read_landmark(&mut reader)?;
+        let recent_landmark = reader.landmark()?;
         let popularity = Demand { season, season_landmark, recent: reader.f32()?, recent_landmark };
         let direct_total = reader.f32()?;
         let categories = read_categories(&mut reader)?;
         let category = categories.first().ok_or(DecodeError::Malformed("no own category"))?.clone();
         let best = reader.f32()?;
-        if !(best.is_finite() && direct_total.is_finite() && season.is_finite()) {
+        let numbers = [best, direct_total, popularity.season, popularity.recent];
+        if !numbers.into_iter().all(|number| number.is_finite() && number >= 0.0) {
             return Err(DecodeError::Malformed("score"));
         }
         let count = reader.count(6)?;
@@ -122,10 +123,6 @@ impl NeighbourList {
         reader.finish()?;
         Ok(Self { version, popularity, direct_total, category, entries })
     }
-}
-
-fn read_landmark(reader: &mut Reader<'_>) -> Result<i32, DecodeError> {
-    i32::try_from(reader.signed()?).map_err(|_| DecodeError::Malformed("landmark"))
 }
 
 /// One product of a trending list.
@@ -190,7 +187,7 @@ impl TrendingList {
         let mut entries = Vec::with_capacity(count);
         for _ in 0..count {
             let product_id = reader.str()?.to_owned();
-            let (score, count) = (reader.varint()?, reader.varint()?);
+            let (score, count) = (reader.counted()?, reader.counted()?);
             let category = pick(&categories, reader.varint()?)?;
             entries.push(TrendingEntry { product_id, score, count, category });
         }

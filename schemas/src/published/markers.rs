@@ -1,6 +1,7 @@
 use super::{header, open};
 use crate::Version;
 use crate::codec::{DecodeError, put_signed, put_varint};
+use crate::partition::MAX_PARTITIONS;
 
 /// How far a stage has come in a partition, and how far that is behind. Written every second or so: when it is gone or
 /// behind what the processor knows, the serving store has lost data and is filled again.
@@ -40,8 +41,8 @@ impl Marker {
         let (version, mut reader) = open(bytes)?;
         let marker = Self {
             version,
-            lag_records: reader.varint()?,
-            lag_ms: reader.varint()?,
+            lag_records: reader.counted()?,
+            lag_ms: reader.counted()?,
             stream_time_ms: reader.signed()?,
             published_at_ms: reader.signed()?,
             complete: reader.u8()? != 0,
@@ -77,8 +78,11 @@ impl Layout {
     /// When the value does not follow the format.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let (version, mut reader) = open(bytes)?;
-        let mut partitions =
-            || u32::try_from(reader.varint()?).map_err(|_| DecodeError::Malformed("partitions"));
+        // Readers keep something for each partition, and take keys modulo their number.
+        let mut partitions = || match u32::try_from(reader.varint()?) {
+            Ok(partitions) if (1..=MAX_PARTITIONS).contains(&partitions) => Ok(partitions),
+            _ => Err(DecodeError::Malformed("partitions")),
+        };
         let layout = Self { version, events_partitions: partitions()?, activity_partitions: partitions()? };
         reader.finish()?;
         Ok(layout)

@@ -131,7 +131,7 @@ impl RepeatTable {
     /// When the value does not follow the format.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let (version, mut reader) = open(bytes)?;
-        let table = Self::read_counts(|| reader.varint())?;
+        let table = Self::read_counts(|| reader.counted())?;
         reader.finish()?;
         Ok(Self { version, ..table })
     }

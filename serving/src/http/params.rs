@@ -7,8 +7,11 @@ use axum::http::{HeaderMap, StatusCode, Uri, header::CONTENT_TYPE};
 use schemas::event::MAX_ID_BYTES;
 use schemas::published::Window;
 use schemas::{Position, Version};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::error::Category;
 use service_runtime::Problem;
+use std::fmt;
 
 /// Most products of a session or cart given by a caller.
 pub(crate) const MAX_PRODUCTS: usize = 100;
@@ -60,11 +63,13 @@ impl Params {
             let detail = "send the parameters as application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
         }
-        let value: Value = serde_json::from_slice(body)
-            .map_err(|error| malformed("malformed_json", format!("the body is not JSON: {error}")))?;
-        let Value::Object(members) = value else {
-            return Err(malformed("malformed_json", "the body has to be a JSON object"));
-        };
+        let Members(members) = serde_json::from_slice(body).map_err(|error| {
+            let detail = match error.classify() {
+                Category::Data => "the body has to be a JSON object".to_owned(),
+                _ => format!("the body is not JSON: {error}"),
+            };
+            malformed("malformed_json", detail)
+        })?;
         let mut params = Self::default();
         for (name, value) in members {
             let name = known_name(&name, known)?;
@@ -140,6 +145,33 @@ impl Params {
         // An offset that no version can hold was never in a receipt.
         let position = position.filter(|position| position.offset >> Version::OFFSET_BITS == 0);
         position.map(Some).ok_or_else(|| invalid("min_position", "a `position` as ingest gave it"))
+    }
+}
+
+/// The members of a JSON object in their order. A map would keep the last of those with one name and say nothing.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Collect)
     }
 }
 

@@ -1,8 +1,9 @@
 use event_log::Record;
 use prost::Message;
 use recommender::{Interner, Symbol};
-use schemas::EventKind;
+use schemas::event::MAX_TIME_MS;
 use schemas::proto::{Activity, ActivityRecord, PairUpdate, SourceEntry};
+use schemas::{EventKind, Version};
 
 /// A record of `product-activity`, decoded.
 pub(crate) struct ProductRecord {
@@ -44,18 +45,22 @@ impl ProductRecord {
     }
 }
 
-/// Whether all indices are in range, so that the fold need not look.
+/// Whether all indices are in range, and offsets and times are such as `events` can have, so that the fold need not look.
 fn is_consistent(activity: &ActivityRecord) -> bool {
     let products = activity.products.len();
     let entry_is_consistent = |entry: &SourceEntry| {
-        entry.activity.as_ref().is_none_or(|event| {
-            (event.product as usize) < products
-                && event.category as usize <= activity.categories.len()
-                && EventKind::from_code(event.event_type).is_some()
-        }) && entry
-            .pairs
-            .iter()
-            .all(|pair| (pair.product as usize) < products && (pair.other as usize) < products)
+        let is_possible =
+            entry.offset >> Version::OFFSET_BITS == 0 && (0..=MAX_TIME_MS).contains(&entry.timestamp_ms);
+        is_possible
+            && entry.activity.as_ref().is_none_or(|event| {
+                (event.product as usize) < products
+                    && event.category as usize <= activity.categories.len()
+                    && EventKind::from_code(event.event_type).is_some()
+            })
+            && entry
+                .pairs
+                .iter()
+                .all(|pair| (pair.product as usize) < products && (pair.other as usize) < products)
     };
     activity.entries.iter().all(entry_is_consistent)
 }

@@ -30,6 +30,14 @@ fn a_query_and_its_json_twin_ask_the_same() {
 }
 
 #[test]
+fn a_member_given_twice_is_refused_as_in_a_query() {
+    let refused = Err((422, "invalid_k".to_owned()));
+    assert_eq!((json(r#"{"k":1,"k":2}"#), query("k=1&k=2")), (refused.clone(), refused));
+    let lists = json(r#"{"exclude":["a"],"exclude":"b"}"#).unwrap();
+    assert_eq!(lists, query("exclude=a&exclude=b").unwrap());
+}
+
+#[test]
 fn what_is_empty_counts_as_not_given() {
     let expected = RecommendationRequest { k: 10, ..RecommendationRequest::default() };
     assert_eq!(query(""), Ok(expected.clone()));

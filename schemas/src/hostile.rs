@@ -1,0 +1,179 @@
+//! Whatever bytes a store or a log hands back, reading them ends with a value or an error.
+//!
+//! Each function here is the body of a fuzz target (`cargo xtask fuzz`) and of the bounded run in the tests below.
+
+use crate::Position;
+use crate::proto::{ActivityRecord, EventRecord, Product};
+use crate::published::{Layout, Marker, NeighbourList, RepeatTable, TrendingList, UserHistory};
+use crate::user::UserKey;
+use prost::Message;
+use std::fmt::Debug;
+
+/// Reads bytes as each packed value. Gives how many of them could be read; those can be written and read again.
+///
+/// # Panics
+/// When a value that was read is lost by writing it.
+pub fn packed(bytes: &[u8]) -> usize {
+    let mut read = 0;
+    let mut same = |is_same: Option<bool>| {
+        assert!(is_same != Some(false), "a value changed by being written and read again: {bytes:?}");
+        read += usize::from(is_same.is_some());
+    };
+    same(again(UserHistory::decode(bytes).ok(), UserHistory::encode, |b| UserHistory::decode(b).ok()));
+    same(again(TrendingList::decode(bytes).ok(), TrendingList::encode, |b| TrendingList::decode(b).ok()));
+    same(again(Layout::decode(bytes).ok(), Layout::encode, |b| Layout::decode(b).ok()));
+    same(again(Marker::decode(bytes).ok(), Marker::encode, |b| Marker::decode(b).ok()));
+    let table = RepeatTable::decode(bytes).ok();
+    if let Some(table) = &table {
+        // Serving adds up what all partitions published.
+        let mut sum = table.clone();
+        sum.merge(table);
+    }
+    same(again(table, RepeatTable::encode, |b| RepeatTable::decode(b).ok()));
+    // Its scores are rounded, so only that it can be read again is certain.
+    same(NeighbourList::decode(bytes).ok().map(|list| NeighbourList::decode(&list.encode()).is_ok()));
+    let position: Option<Position> = std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok());
+    same(position.map(|position| position.to_string().parse() == Ok(position)));
+    same(UserKey::parse(bytes).map(|key| UserKey::of(key.user()) == key));
+    read
+}
+
+/// Reads bytes as each message of the log. Gives how many of them could be read.
+///
+/// # Panics
+/// When a message that was read is lost by writing it.
+pub fn protobuf(bytes: &[u8]) -> usize {
+    /// NaN is not equal to itself, so the written forms are compared.
+    fn read<M: Message + Default>(bytes: &[u8]) -> usize {
+        let Ok(message) = M::decode(bytes) else { return 0 };
+        let written = message.encode_to_vec();
+        let back = M::decode(&*written).expect("what was written can be read");
+        assert_eq!(back.encode_to_vec(), written);
+        1
+    }
+    read::<EventRecord>(bytes) + read::<ActivityRecord>(bytes) + read::<Product>(bytes)
+}
+
+fn again<T: PartialEq + Debug>(
+    value: Option<T>,
+    write: impl Fn(&T) -> Vec<u8>,
+    read: impl Fn(&[u8]) -> Option<T>,
+) -> Option<bool> {
+    value.map(|value| read(&write(&value)).as_ref() == Some(&value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::{Activity, Event, ForgetUser, PairUpdate, SourceEntry, event_record};
+    use crate::published::{HistoryEntry, LastStep, Neighbour, SessionShape, TrendingEntry};
+    use crate::{DecodeError, EventKind, Version};
+    use proptest::prelude::*;
+
+    /// One value of each kind, packed.
+    fn values() -> Vec<Vec<u8>> {
+        let version = Version::of(1, 77);
+        let seen = HistoryEntry { product_id: "lamp".into(), kind: EventKind::View, timestamp_ms: 5 };
+        let history = UserHistory { version, entries: vec![seen; 3] };
+        let neighbour = Neighbour {
+            product_id: "lamp".into(),
+            score: 1.5,
+            direct: 0.5,
+            count: 3,
+            category: "home".into(),
+        };
+        let neighbours = NeighbourList { version, entries: vec![neighbour; 3], ..NeighbourList::default() };
+        let entry = TrendingEntry { product_id: "lamp".into(), score: 9, count: 3, category: "home".into() };
+        let trending = TrendingList { version, as_of_ms: 5, entries: vec![entry; 3] };
+        let mut repeats = RepeatTable::default();
+        repeats.observe(&SessionShape { times: vec![1, 2], last_step: LastStep::New }, Some(1));
+        let layout = Layout { version, events_partitions: 4, activity_partitions: 4 };
+        let marker = Marker { version, ..Marker::default() };
+        vec![
+            history.encode(),
+            neighbours.encode(),
+            trending.encode(),
+            repeats.encode(),
+            layout.encode(),
+            marker.encode(),
+        ]
+    }
+
+    /// One message of each kind.
+    fn messages() -> Vec<Vec<u8>> {
+        let event = Event { event_id: "e".into(), product_id: "p".into(), price: 2.5, ..Event::default() };
+        let wrap = |record| EventRecord { record: Some(record) }.encode_to_vec();
+        let entry = SourceEntry {
+            offset: 7,
+            activity: Some(Activity { product: 0, category: 1, weight: 3, event_type: 1 }),
+            pairs: vec![PairUpdate { product: 0, other: 1, weight: 9 }],
+            ..SourceEntry::default()
+        };
+        let activity = ActivityRecord {
+            products: vec!["p".into(), "q".into()],
+            categories: vec!["c".into()],
+            entries: vec![entry; 2],
+            ..ActivityRecord::default()
+        };
+        let product = Product { product_id: "p".into(), active: true, ..Product::default() };
+        vec![
+            wrap(event_record::Record::Event(event)),
+            wrap(event_record::Record::ForgetUser(ForgetUser { received_at_ms: 5 })),
+            activity.encode_to_vec(),
+            product.encode_to_vec(),
+        ]
+    }
+
+    fn read_as_everything(bytes: &[u8]) {
+        packed(bytes);
+        protobuf(bytes);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            read_as_everything(&bytes);
+        }
+
+        #[test]
+        fn damaged_values_are_read_or_refused(
+            kind in any::<prop::sample::Index>(),
+            damages in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut all = [values(), messages()].concat();
+            let mut bytes = all.swap_remove(kind.index(all.len()));
+            for (place, byte) in damages {
+                let place = place.index(bytes.len());
+                bytes[place] = byte;
+            }
+            read_as_everything(&bytes);
+            bytes.truncate(cut.index(bytes.len()));
+            read_as_everything(&bytes);
+        }
+    }
+
+    #[test]
+    fn undamaged_values_are_read() {
+        assert!(values().iter().all(|bytes| packed(bytes) >= 1));
+        assert!(messages().iter().all(|bytes| protobuf(bytes) >= 1));
+    }
+
+    #[test]
+    fn counts_that_could_not_be_added_up_are_refused() {
+        let table = RepeatTable::read_counts(|| Ok(u64::MAX)).unwrap();
+        assert_eq!(RepeatTable::decode(&table.encode()), Err(DecodeError::Malformed("a count is too large")));
+    }
+
+    #[test]
+    fn a_landmark_that_no_time_leads_to_is_refused() {
+        let mut list = NeighbourList::default();
+        for (landmark, is_read) in [(i32::MIN, false), (i32::MAX, false), (-1_000_000, true), (586_000, true)]
+        {
+            list.popularity.season_landmark = landmark;
+            assert_eq!(NeighbourList::decode(&list.encode()).is_ok(), is_read, "{landmark}");
+        }
+    }
+}
