@@ -71,3 +71,34 @@ async fn the_page_itself_needs_no_key_and_may_ask_serving_only() {
     let again = Request::get("/ops/").header("if-none-match", tag).body(Body::empty()).unwrap();
     assert_eq!(router.oneshot(again).await.unwrap().status(), StatusCode::NOT_MODIFIED);
 }
+
+#[tokio::test]
+async fn no_way_of_writing_an_address_passes_by_its_scope() {
+    let router = router(&[("looks", Scope::Read), ("acts", Scope::Admin)], "");
+    let closed = |status: StatusCode| {
+        matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
+    };
+    for path in [
+        "//admin/lag",
+        "/./admin/lag",
+        "/ops/../admin/lag",
+        "/ops/%2e%2e/admin/lag",
+        "/ops/..%2fadmin/lag",
+        "/%61dmin/lag",
+        "/ADMIN/LAG",
+        "/admin//lag",
+        "/admin/lag/",
+        "/admin/lag;x=1",
+        "/admin/lag?api_key=looks",
+        "/admin/dead-letters?api_key=acts",
+        "/admin/dead-letters/0/%00",
+    ] {
+        let (status, body) = call(&router, "GET", path, None).await;
+        assert!(closed(status), "{path}: {status} {body}");
+    }
+    let redrive = "/admin/dead-letters/redrive";
+    for method in ["GET", "HEAD", "PUT", "PATCH", "post"] {
+        assert!(closed(call(&router, method, redrive, Some("looks")).await.0), "{method}");
+    }
+    assert!(closed(call(&router, "POST", "/admin/dead-letters/redrive?api_key=acts", None).await.0));
+}

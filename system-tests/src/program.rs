@@ -73,6 +73,14 @@ impl Program {
         Ok(())
     }
 
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// When its state cannot be known.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
     /// Waits until it ends by itself.
     ///
     /// # Errors
@@ -80,7 +88,7 @@ impl Program {
     pub fn wait(&mut self) -> Result<ExitStatus> {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.ended()? {
                 return Ok(status);
             }
             std::thread::sleep(Duration::from_millis(50));

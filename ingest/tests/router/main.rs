@@ -1,6 +1,7 @@
 //! The real router, on a log that does what it is told.
 
 mod access;
+mod attacks;
 mod batches;
 mod bodies;
 mod catalog;

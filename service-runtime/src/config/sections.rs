@@ -22,6 +22,8 @@ pub struct HttpConfig {
     pub request_timeout_ms: u64,
     /// How long a client may take to send a request's head, or leave a connection unused (1 to 600,000).
     pub header_timeout_ms: u64,
+    /// How long a client may take no more of an answer before it is hung up on (1 to 600,000).
+    pub write_timeout_ms: u64,
     /// Open connections; further clients wait in the kernel's queue (1 to 1,000,000).
     pub max_connections: usize,
     /// How long running requests may go on after shutdown has begun (0 to 600,000).
@@ -34,6 +36,7 @@ impl Default for HttpConfig {
             listen: (Ipv4Addr::LOCALHOST, 8080).into(),
             request_timeout_ms: 10_000,
             header_timeout_ms: 30_000,
+            write_timeout_ms: 30_000,
             max_connections: 10_000,
             drain_ms: 10_000,
         }
@@ -45,6 +48,7 @@ impl HttpConfig {
     pub fn validate(&self, section: &str) -> Result<(), ConfigError> {
         timeout(self.request_timeout_ms, section, "request_timeout_ms")?;
         timeout(self.header_timeout_ms, section, "header_timeout_ms")?;
+        timeout(self.write_timeout_ms, section, "write_timeout_ms")?;
         let max = self.max_connections;
         ConfigError::require(
             (1..=1_000_000).contains(&max),
@@ -64,6 +68,11 @@ impl HttpConfig {
     /// The time allowed for sending a request's head.
     pub fn header_timeout(&self) -> Duration {
         Duration::from_millis(self.header_timeout_ms)
+    }
+
+    /// The time allowed for taking a further part of an answer.
+    pub fn write_timeout(&self) -> Duration {
+        Duration::from_millis(self.write_timeout_ms)
     }
 
     /// The time running requests have after shutdown has begun.

@@ -13,6 +13,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -20,6 +21,16 @@ use crate::config::HttpConfig;
 
 /// How long to wait when the kernel has no file left for a connection; a shorter wait would spin.
 const OUT_OF_FILES: Duration = Duration::from_millis(200);
+
+/// The largest head of a request: what a connection may make the process keep before a handler sees anything. Larger ones
+/// are answered 431 (or 414, when it is the address).
+const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// Header lines of a request at most; more are answered 431.
+const MAX_HEADERS: usize = 100;
+
+/// Files that the process has open beside connections: log, stores, and a reserve.
+const OTHER_FILES: u64 = 1_024;
 
 /// Serves `router` until `stop`, then closes unused connections and gives running requests [`HttpConfig::drain`] to
 /// finish; what still runs after that is cut, with a warning. `config.listen` is not looked at: the listener is given,
@@ -37,7 +48,11 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout());
+    http.timer(TokioTimer::new())
+        .header_read_timeout(config.header_timeout())
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS);
+    allow_open_files(config.max_connections);
     let limit = Arc::new(Semaphore::new(config.max_connections));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -50,7 +65,9 @@ pub async fn serve(
             request.extensions_mut().insert(ConnectInfo(peer));
             router.clone().oneshot(request)
         });
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(config.write_timeout()));
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
         connections.spawn(async move {
             let _until_closed: OwnedSemaphorePermit = permit;
             if let Err(error) = connection.await {
@@ -91,6 +108,26 @@ async fn accept(
         biased;
         () = stop.cancelled() => Ok(None),
         accepted = next => accepted.map(Some),
+    }
+}
+
+/// Raises the process's soft limit of open files as far as the connections need and the hard limit allows. Systems set it low
+/// for programs that use `select`, which this one does not.
+fn allow_open_files(connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let needed = connections as u64 + OTHER_FILES;
+    let wanted = maximum.map_or(needed, |maximum| needed.min(maximum));
+    if current.is_some_and(|current| current < wanted) {
+        // Where it is refused, `accept` says so when the files are used up.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    }
+    if wanted < needed {
+        tracing::warn!(
+            connections,
+            files = wanted,
+            "fewer files may be open than max_connections needs: raise the hard limit (ulimit -Hn), or lower max_connections"
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 mod bad_input;
 mod cart;
 mod cors;
+mod damaged_values;
 mod examples;
 mod fallback;
 mod freshness;

@@ -41,9 +41,8 @@ impl RedisConfig {
     /// Checks what can be checked without a server; `section` is the dotted path of this section.
     pub fn validate(&self, section: &str) -> Result<(), ConfigError> {
         let allowed = "redis://host:port or rediss://host:port; several only with cluster = true";
-        super::addresses(&self.urls, section, "urls", allowed)?;
         let schemes = self.urls.iter().all(|url| url.starts_with("redis://") || url.starts_with("rediss://"));
-        let number = self.cluster || self.urls.len() == 1;
+        let number = self.urls.len() == 1 || (self.cluster && !self.urls.is_empty());
         // A password may stand in the URL, so the value itself is not shown.
         ConfigError::require(schemes && number, section, "urls", "not of this form", allowed)?;
         super::timeout(self.timeout_ms, section, "timeout_ms")

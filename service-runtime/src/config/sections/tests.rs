@@ -65,6 +65,11 @@ fn several_redis_addresses_need_cluster() {
 
 #[test]
 fn a_password_in_a_redis_address_is_not_shown() {
-    let redis = RedisConfig { urls: vec!["http://:hunter2@a".to_owned()], ..RedisConfig::default() };
-    assert!(!redis.validate("redis").unwrap_err().to_string().contains("hunter2"));
+    for urls in
+        [&["http://:hunter2@a"][..], &["", "redis://:hunter2@a"], &["redis://:hunter2@a", "redis://b"]]
+    {
+        let urls = urls.iter().map(|url| (*url).to_owned()).collect();
+        let redis = RedisConfig { urls, ..RedisConfig::default() };
+        assert!(!redis.validate("redis").unwrap_err().to_string().contains("hunter2"));
+    }
 }

@@ -1,3 +1,5 @@
+mod attacks;
+
 use super::*;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
