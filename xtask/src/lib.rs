@@ -5,6 +5,8 @@
 
 pub mod architecture;
 pub mod bench;
+pub mod dependencies;
+pub mod fuzz;
 pub mod interrupt;
 pub mod services;
 pub mod steps;

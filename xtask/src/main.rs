@@ -1,5 +1,6 @@
 //! The `xtask` program: see the library for what it does.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Error, Result, bail};
@@ -8,7 +9,7 @@ use xtask::services::{self, Lifetime, Options, Services};
 use xtask::steps::{self, StepFailed};
 use xtask::test::{self, Selection};
 use xtask::workspace::Workspace;
-use xtask::{bench, interrupt};
+use xtask::{bench, fuzz, interrupt};
 
 /// What people type to test and to run ShopSmart's surroundings.
 #[derive(Debug, Parser)]
@@ -26,7 +27,7 @@ enum Task {
         #[arg(value_name = "FILTER")]
         filters: Vec<String>,
     },
-    /// Check formatting, clippy and the rules of the architecture
+    /// Check formatting, clippy, the rules of the architecture, and licences and sources of dependencies
     Lint,
     /// Run the stream processor under simulated faults, or replay one schedule of it
     #[command(disable_help_flag = true)]
@@ -41,6 +42,17 @@ enum Task {
         /// What to measure, and how; see `--help`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
+    },
+    /// Feed what reads input from outside with damaged input, and see whether it breaks
+    Fuzz {
+        /// Only this target, by the name of its file in `fuzz/fuzz_targets`
+        target: Option<String>,
+        /// How long each target runs
+        #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+        /// Run the target on this input only, say one that was found before
+        #[arg(long, value_name = "FILE", requires = "target")]
+        input: Option<PathBuf>,
     },
     /// Real Kafka, Redis, Redis Cluster and Cassandra in the background
     #[command(subcommand)]
@@ -84,6 +96,11 @@ fn run(task: Task) -> Result<()> {
         }
         Task::Lint => test::lint(&workspace),
         Task::Simulate { arguments } => test::simulate(&workspace, &arguments),
+        Task::Fuzz { target, seconds, input } => {
+            // The targets run where they like.
+            let input = input.map(std::path::absolute).transpose()?;
+            fuzz::fuzz(&workspace, &fuzz::Selection { target, seconds, input })
+        }
         Task::Bench { arguments } => bench::bench(&workspace, &arguments),
         Task::Services(action) => manage_services(&workspace, action),
     }

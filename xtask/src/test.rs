@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::services::{Options, Services};
 use crate::workspace::{Workspace, cargo};
-use crate::{architecture, steps, tools};
+use crate::{architecture, dependencies, steps, tools};
 
 /// Where system tests find the programs they run: the directory with `ingest`, `stream-processor`, `serving` and
 /// `shopsmart`.
@@ -32,13 +32,14 @@ impl Selection {
     }
 }
 
-/// Formatting, clippy and the rules of the architecture.
+/// Formatting, clippy, the rules of the architecture and those for dependencies.
 ///
 /// # Errors
 /// At the first step that fails.
 pub fn lint(workspace: &Workspace) -> Result<()> {
     steps::run("cargo fmt --check", &mut cargo_in(workspace, &["fmt", "--all", "--check"]))?;
     steps::timed("architecture", || architecture::check(&workspace.root))?;
+    dependencies::check(workspace)?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     steps::run("cargo clippy", &mut cargo_in(workspace, &clippy))?;
     let clippy = [&["clippy", "--all-targets"], &WITH_TLS[..], &["--", "-D", "warnings"]].concat();
