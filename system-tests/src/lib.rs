@@ -4,6 +4,7 @@
 //! `cargo xtask test` sets. Without them the tests say that they skip; where `CI` is set they fail.
 
 pub mod dataset;
+pub mod faults;
 pub mod program;
 pub mod proxy;
 pub mod servers;

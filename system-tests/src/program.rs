@@ -35,9 +35,24 @@ impl Program {
     /// # Errors
     /// When it cannot be started.
     pub fn start(name: &str, arguments: &[&str], scratch: &Path) -> Result<Self> {
-        let log = scratch.join(format!("{name}.log"));
+        Self::start_as(name, name, arguments, &[], scratch)
+    }
+
+    /// As [`Program::start`], with variables for its environment and a name of its own for its log.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_as(
+        label: &str,
+        name: &str,
+        arguments: &[&str],
+        environment: &[(&str, String)],
+        scratch: &Path,
+    ) -> Result<Self> {
+        let log = scratch.join(format!("{label}.log"));
         let out = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
         let child = command(name, arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
             .stderr(out)
@@ -66,8 +81,7 @@ impl Program {
     /// # Errors
     /// When it does not end, or not in order.
     pub fn stop(&mut self) -> Result<()> {
-        let id = self.child.id().to_string();
-        ensure!(Command::new("kill").args(["-TERM", &id]).status()?.success(), "kill failed");
+        self.signal("-TERM")?;
         let status = self.wait()?;
         ensure!(status.success(), "{} ended with {status}: {}", self.name, self.said());
         Ok(())
@@ -79,6 +93,28 @@ impl Program {
     /// When its state cannot be known.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
+    }
+
+    /// Lets it stand still, as a machine that is out of memory or cut off does.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal("-STOP")
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn thaw(&self) -> Result<()> {
+        self.signal("-CONT")
+    }
+
+    fn signal(&self, signal: &str) -> Result<()> {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status()?;
+        ensure!(sent.success(), "kill {signal} failed");
+        Ok(())
     }
 
     /// Waits until it ends by itself.
@@ -125,13 +161,31 @@ pub fn run(name: &str, arguments: &[&str]) -> Result<Output> {
 /// # Errors
 /// When the digest cannot be had or the state is not proven.
 pub fn proven_digest(target: &[&str]) -> Result<String> {
+    let digest = digest(target)?;
+    verify(target)?;
+    Ok(digest)
+}
+
+/// What `shopsmart state digest` prints.
+///
+/// # Errors
+/// When it fails.
+pub fn digest(target: &[&str]) -> Result<String> {
     let digest = run("shopsmart", &[&["state", "digest"], target].concat())?;
     ensure!(digest.status.success(), "no digest: {}", String::from_utf8_lossy(&digest.stderr));
+    Ok(String::from_utf8(digest.stdout)?.trim().to_owned())
+}
+
+/// Runs `shopsmart state verify`.
+///
+/// # Errors
+/// When the state is not proven; what was said is in the message.
+pub fn verify(target: &[&str]) -> Result<()> {
     let verify = run("shopsmart", &[&["state", "verify"], target].concat())?;
     let said = String::from_utf8_lossy(&verify.stdout);
     ensure!(verify.status.success(), "not proven: {said}{}", String::from_utf8_lossy(&verify.stderr));
     ensure!(said.lines().any(|line| line == "equal"), "not proven: {said}");
-    Ok(String::from_utf8(digest.stdout)?.trim().to_owned())
+    Ok(())
 }
 
 /// A loopback address that nobody listens on, and that no outgoing connection will take meanwhile: its port is below the

@@ -1,29 +1,54 @@
-//! A TCP proxy that can be told to pass nothing on: a server that is late, without stopping the real one.
+//! A TCP proxy that stands for a bad network: it can pass nothing on, or late, or slowly, and cut connections, without
+//! stopping the server behind it.
 
 use anyhow::Result;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// A proxy to one server; it ends when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     /// Where it listens.
     pub address: SocketAddr,
-    silent: watch::Sender<bool>,
+    network: watch::Sender<Network>,
     _tasks: JoinSet<()>,
 }
 
+/// How the network is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Network {
+    silent: bool,
+    delay: Duration,
+    /// Per connection and direction; 0 = as many as come.
+    bytes_per_second: u32,
+    /// How often all connections were cut.
+    cuts: u64,
+}
+
+/// Chunks on their way in one direction of one connection: what a late network holds.
+const ON_THE_WAY: usize = 256;
+
 impl Proxy {
-    /// Listens on loopback and passes everything on to `server`.
+    /// Listens on any port of loopback and passes everything on to `server`.
     ///
     /// # Errors
     /// When it cannot listen.
     pub async fn start(server: String) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (address, (silent, seen)) = (listener.local_addr()?, watch::channel(false));
+        Self::start_at("127.0.0.1:0", server).await
+    }
+
+    /// Listens on `address` and passes everything on to `server`.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub async fn start_at(address: &str, server: String) -> Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let (address, (network, seen)) = (listener.local_addr()?, watch::channel(Network::default()));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
@@ -32,42 +57,77 @@ impl Proxy {
                 while connections.try_join_next().is_some() {}
             }
         });
-        Ok(Self { address, silent, _tasks: tasks })
+        Ok(Self { address, network, _tasks: tasks })
     }
 
     /// Passes nothing on from now on; what comes waits.
     pub fn silence(&self) {
-        self.silent.send_replace(true);
+        self.network.send_modify(|network| network.silent = true);
     }
 
-    /// Passes on what waited, and everything else.
+    /// Passes on what waited, and everything else, at once.
     pub fn resume(&self) {
-        self.silent.send_replace(false);
+        self.network.send_modify(|network| *network = Network { cuts: network.cuts, ..Network::default() });
+    }
+
+    /// Passes everything on so much later, in each direction.
+    pub fn delay(&self, delay: Duration) {
+        self.network.send_modify(|network| network.delay = delay);
+    }
+
+    /// Passes on only so many bytes per second, of each connection and direction.
+    pub fn throttle(&self, bytes_per_second: u32) {
+        self.network.send_modify(|network| network.bytes_per_second = bytes_per_second);
+    }
+
+    /// Ends every connection there is; new ones are taken.
+    pub fn cut(&self) {
+        self.network.send_modify(|network| network.cuts += 1);
     }
 }
 
-async fn connect(client: TcpStream, server: String, silent: watch::Receiver<bool>) {
+async fn connect(client: TcpStream, server: String, mut network: watch::Receiver<Network>) {
+    let cuts = network.borrow_and_update().cuts;
     let Ok(server) = TcpStream::connect(server).await else { return };
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     // Either side's end is the end of both.
     tokio::select! {
-        () = pass(from_client, to_server, silent.clone()) => {}
-        () = pass(from_server, to_client, silent) => {}
+        () = pass(from_client, to_server, network.clone()) => {}
+        () = pass(from_server, to_client, network.clone()) => {}
+        _ = network.wait_for(|network| network.cuts > cuts) => {}
     }
 }
 
 async fn pass(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
-    mut silent: watch::Receiver<bool>,
+    mut network: watch::Receiver<Network>,
 ) {
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
-        // The error is that the proxy was dropped.
-        if silent.wait_for(|silent| !silent).await.is_err() || to.write_all(&buffer[..count]).await.is_err() {
-            return;
+    let (sender, mut chunks) = mpsc::channel::<(Instant, Vec<u8>)>(ON_THE_WAY);
+    let read = async move {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = from.read(&mut buffer).await {
+            if sender.send((Instant::now(), buffer[..count].to_vec())).await.is_err() {
+                return;
+            }
         }
-    }
+    };
+    let write = async move {
+        while let Some((came, chunk)) = chunks.recv().await {
+            // The error is that the proxy was dropped.
+            let Ok(now) = network.wait_for(|network| !network.silent).await.map(|network| *network) else {
+                return;
+            };
+            sleep_until(came + now.delay).await;
+            if now.bytes_per_second > 0 {
+                sleep(Duration::from_secs_f64(chunk.len() as f64 / f64::from(now.bytes_per_second))).await;
+            }
+            if to.write_all(&chunk).await.is_err() {
+                return;
+            }
+        }
+    };
+    // What was read before the end is still passed on.
+    tokio::join!(read, write);
 }

@@ -31,6 +31,9 @@ pub struct Installation {
     scratch: PathBuf,
 }
 
+/// Partitions of each topic.
+pub const PARTITIONS: u32 = 4;
+
 /// The serving store of an installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redis {
@@ -40,19 +43,59 @@ pub enum Redis {
     Cluster,
 }
 
+/// Where programs find their servers.
+#[derive(Debug, Clone)]
+pub struct Servers {
+    /// `host:port` of a broker.
+    pub kafka: String,
+    /// `redis://host:port` of the single Redis, or of the primaries of a Redis Cluster.
+    pub redis: Vec<String>,
+    /// Whether it is a Redis Cluster.
+    pub is_cluster: bool,
+    /// `host:port` of a Cassandra node.
+    pub cql: String,
+}
+
+impl Servers {
+    /// Those that `variable` gives by the names of the environment.
+    ///
+    /// # Panics
+    /// When one is missing.
+    pub fn of(variable: impl Fn(&str) -> Option<String>, redis: Redis) -> Self {
+        let value =
+            |name: &str| variable(name).unwrap_or_else(|| panic!("{name} was not checked to be there"));
+        let is_cluster = redis == Redis::Cluster;
+        let redis = value(if is_cluster { "SHOPSMART_TEST_REDIS_CLUSTER" } else { "SHOPSMART_TEST_REDIS" });
+        Self {
+            kafka: value("SHOPSMART_TEST_KAFKA"),
+            redis: redis.split(',').map(str::to_owned).collect(),
+            is_cluster,
+            cql: value("SHOPSMART_TEST_CQL"),
+        }
+    }
+}
+
 impl Installation {
-    /// Writes a configuration with topics `topics-…` and keyspace `keyspace`; `generation` keeps installations apart in Redis.
+    /// As [`Installation::on`], on the servers that the environment names.
     ///
     /// # Errors
     /// When there is no free port or the file cannot be written.
     pub fn new(scratch: &Path, topics: &str, keyspace: &str, generation: u16, redis: Redis) -> Result<Self> {
-        let (redis, is_cluster) = match redis {
-            Redis::Single => ("SHOPSMART_TEST_REDIS", false),
-            Redis::Cluster => ("SHOPSMART_TEST_REDIS_CLUSTER", true),
-        };
-        let [kafka, redis, cql] = ["SHOPSMART_TEST_KAFKA", redis, "SHOPSMART_TEST_CQL"]
-            .map(|name| given(name).expect("checked by the test"));
-        let redis: Vec<&str> = redis.split(',').collect();
+        Self::on(&Servers::of(given, redis), scratch, topics, keyspace, generation)
+    }
+
+    /// Writes a configuration with topics `topics-…` and keyspace `keyspace`; `generation` keeps installations apart in Redis.
+    ///
+    /// # Errors
+    /// When there is no free port or the file cannot be written.
+    pub fn on(
+        servers: &Servers,
+        scratch: &Path,
+        topics: &str,
+        keyspace: &str,
+        generation: u16,
+    ) -> Result<Self> {
+        let Servers { kafka, redis, is_cluster, cql } = servers;
         let (ingest, serving, processor) = (free_address()?, free_address()?, free_address()?);
         let config = scratch.join(format!("{topics}.toml"));
         let text = format!(
@@ -70,8 +113,8 @@ password = "cassandra"
 [processor]
 listen = "{processor}"
 generation = {generation}
-events_partitions = 4
-activity_partitions = 4
+events_partitions = {PARTITIONS}
+activity_partitions = {PARTITIONS}
 instance_id = "{topics}"
 flush_interval_ms = 1000
 [ingest.http]
@@ -105,6 +148,20 @@ listen = "{serving}"
         Program::start(name, &["--config", &self.config_argument()], &self.scratch)
     }
 
+    /// Starts copy `number` of the processor, which listens on `address` and keeps its name in the group over restarts.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_copy(&self, number: usize, address: SocketAddr) -> Result<Program> {
+        let name = format!("copy-{number}");
+        let environment = [
+            ("SHOPSMART__PROCESSOR__LISTEN", address.to_string()),
+            ("SHOPSMART__PROCESSOR__INSTANCE_ID", name.clone()),
+        ];
+        let arguments = ["--config", &self.config_argument()];
+        Program::start_as(&name, "stream-processor", &arguments, &environment, &self.scratch)
+    }
+
     /// Starts a program and waits until it is ready.
     ///
     /// # Errors
@@ -116,12 +173,21 @@ listen = "{serving}"
             "serving" => self.serving,
             _ => self.processor,
         };
-        until(name, &format!("http://{address}/health/ready"), |answer| {
-            answer["ready"].as_bool().filter(|ready| *ready)
-        })
-        .await?;
+        ready(name, address).await?;
         Ok(program)
     }
+}
+
+/// Waits until the program at `address` is ready.
+///
+/// # Errors
+/// When it does not become ready.
+pub async fn ready(name: &str, address: SocketAddr) -> Result<()> {
+    until(name, &format!("http://{address}/health/ready"), |answer| {
+        answer["ready"].as_bool().filter(|ready| *ready)
+    })
+    .await
+    .map(drop)
 }
 
 /// The Kafka that the programs use, for doing with it what they never do.
@@ -129,8 +195,16 @@ listen = "{serving}"
 /// # Errors
 /// When its client cannot be made.
 pub fn kafka() -> Result<KafkaLog> {
+    kafka_at(given("SHOPSMART_TEST_KAFKA").expect("checked by the test"))
+}
+
+/// A client of the broker at `host:port`.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn kafka_at(broker: String) -> Result<KafkaLog> {
     Ok(KafkaLog::connect(KafkaSettings {
-        brokers: given("SHOPSMART_TEST_KAFKA").expect("checked by the test"),
+        brokers: broker,
         client_id: "system-test".to_owned(),
         properties: BTreeMap::new(),
         replication_factor: -1,

@@ -54,6 +54,13 @@ enum Task {
         #[arg(long, value_name = "FILE", requires = "target")]
         input: Option<PathBuf>,
     },
+    /// Break real servers and programs under load, and account for every event
+    #[command(disable_help_flag = true)]
+    Faults {
+        /// `NAME …`, `--list`, `--rate N`, `--seconds N`, `--outage N`, `--json FILE`, `--release`; see `--help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Real Kafka, Redis, Redis Cluster and Cassandra in the background
     #[command(subcommand)]
     Services(Action),
@@ -102,6 +109,7 @@ fn run(task: Task) -> Result<()> {
             fuzz::fuzz(&workspace, &fuzz::Selection { target, seconds, input })
         }
         Task::Bench { arguments } => bench::bench(&workspace, &arguments),
+        Task::Faults { arguments } => test::faults(&workspace, &arguments),
         Task::Services(action) => manage_services(&workspace, action),
     }
 }

@@ -27,8 +27,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 pub use backend::Backend;
-pub use environment::{CASSANDRA, KAFKA, KAFKA_SECURED, REDIS, REDIS_CLUSTER, REDIS_SECURED, TLS};
+pub use environment::{
+    CASSANDRA, KAFKA, KAFKA_BEHIND, KAFKA_FRONT, KAFKA_SECURED, REDIS, REDIS_CLUSTER, REDIS_SECURED, TLS,
+};
 pub(crate) use packages::{find, install, may_install};
+pub use probe::redis_command;
 pub use run::{Lifetime, reap_abandoned};
 
 use backend::Running;
@@ -42,7 +45,7 @@ pub enum Part {
     Kafka,
     /// One Redis server without persistence.
     Redis,
-    /// Three Redis primaries that form a Redis Cluster.
+    /// A Redis Cluster of three primaries, the first with a replica.
     RedisCluster,
     /// One Cassandra node.
     Cassandra,
@@ -142,6 +145,31 @@ impl Services {
     /// When the part was not started here, or its engine refuses.
     pub fn kill(&mut self, part: Part) -> Result<()> {
         self.running.kill(part)
+    }
+
+    /// Lets one part stand still: its connections stay open, and nothing is answered.
+    ///
+    /// # Errors
+    /// When the part was not started here, or its engine refuses.
+    pub fn pause(&mut self, part: Part) -> Result<()> {
+        self.running.pause(part)
+    }
+
+    /// Lets a paused part go on.
+    ///
+    /// # Errors
+    /// When the part was not started here, or its engine refuses.
+    pub fn resume(&mut self, part: Part) -> Result<()> {
+        self.running.resume(part)
+    }
+
+    /// Ends without warning the one primary of the Redis Cluster that has a replica. [`Services::start_again`] brings it back,
+    /// empty, as the replica of its successor.
+    ///
+    /// # Errors
+    /// When the cluster was not started here, or its engine refuses.
+    pub fn kill_first_primary(&mut self) -> Result<()> {
+        self.running.kill_first_primary()
     }
 
     /// Starts one part again on the same ports and data, and returns when it answers.

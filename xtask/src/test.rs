@@ -1,4 +1,5 @@
-//! `cargo xtask test` and `cargo xtask lint`: everything that has to hold before a change is merged.
+//! `cargo xtask test` and `cargo xtask lint`: everything that has to hold before a change is merged. And what goes
+//! further: `cargo xtask simulate` and `cargo xtask faults`.
 
 use std::process::{Command, Stdio};
 
@@ -90,6 +91,27 @@ pub fn simulate(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let mut command =
         cargo_in(workspace, &["run", "--quiet", "--package", "simulation", "--example", "simulate", "--"]);
     steps::run("simulate", command.args(arguments))
+}
+
+/// Builds the programs, and runs the faults' own program, which starts the servers and knows the arguments; of these,
+/// `--release` is meant for the build.
+///
+/// # Errors
+/// When a promise broke, or something cannot be built or started.
+pub fn faults(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    const RELEASE: &str = "--release";
+    const ONLY_ASK: [&str; 3] = ["--list", "--help", "-h"];
+    let is_release = arguments.iter().any(|argument| argument == RELEASE);
+    let arguments: Vec<&String> = arguments.iter().filter(|argument| *argument != RELEASE).collect();
+    let (profile, folder) = if is_release { (&[RELEASE][..], "release") } else { (&[][..], "debug") };
+    if !arguments.iter().any(|argument| ONLY_ASK.contains(&argument.as_str())) {
+        let mut build = cargo_in(workspace, &["build", "--workspace", "--bins", "--exclude", "xtask"]);
+        steps::run("build the programs", build.args(profile))?;
+    }
+    let mut command =
+        cargo_in(workspace, &["run", "--quiet", "--package", "system-tests", "--example", "faults", "--"]);
+    command.env(PROGRAMS, workspace.target.join(folder));
+    steps::run("faults", command.args(arguments))
 }
 
 fn tests(workspace: &Workspace, selection: &Selection) -> Command {

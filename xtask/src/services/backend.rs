@@ -72,6 +72,37 @@ impl Running {
         }
     }
 
+    pub fn pause(&mut self, part: Part) -> Result<()> {
+        match self {
+            Self::Compose(compose) => compose.pause(part),
+            Self::Packages(servers) => each(servers, part, |server| {
+                server.pause();
+                Ok(())
+            }),
+        }
+    }
+
+    pub fn resume(&mut self, part: Part) -> Result<()> {
+        match self {
+            Self::Compose(compose) => compose.resume(part),
+            Self::Packages(servers) => each(servers, part, |server| {
+                server.resume();
+                Ok(())
+            }),
+        }
+    }
+
+    pub fn kill_first_primary(&mut self) -> Result<()> {
+        match self {
+            Self::Compose(compose) => compose.kill_first_primary(),
+            Self::Packages(servers) => {
+                let first = servers.iter_mut().find(|(part, _)| *part == Part::RedisCluster);
+                first.context("the Redis Cluster was not started here")?.1.kill();
+                Ok(())
+            }
+        }
+    }
+
     pub fn start_again(&mut self, part: Part) -> Result<()> {
         match self {
             Self::Compose(compose) => compose.start_again(part),

@@ -66,6 +66,32 @@ impl Compose {
         Ok(())
     }
 
+    pub fn pause(&self, part: Part) -> Result<()> {
+        self.project.run(&["pause", part.name()])
+    }
+
+    pub fn resume(&self, part: Part) -> Result<()> {
+        self.project.run(&["unpause", part.name()])
+    }
+
+    /// All nodes are in one container: this one is told to end at once.
+    pub fn kill_first_primary(&self) -> Result<()> {
+        let port = self.ports.cluster[0].to_string();
+        let container = Part::RedisCluster.name();
+        self.project.run(&[
+            "exec",
+            "-T",
+            container,
+            "redis-cli",
+            "-p",
+            &port,
+            "shutdown",
+            "nosave",
+            "now",
+            "force",
+        ])
+    }
+
     /// Removes containers, networks and volumes.
     pub fn down(&mut self) -> Result<()> {
         self.left_behind = true;
@@ -162,19 +188,23 @@ fn kafka_user(ports: &Ports) -> Vec<String> {
 
 /// The variables that the compose file asks for.
 fn variables(ports: &Ports, tls: &Files) -> String {
-    let [first, second, third] = ports.cluster;
-    let [first_bus, second_bus, third_bus] = ports.cluster_bus;
+    let [first, second, third, replica] = ports.cluster;
+    let [first_bus, second_bus, third_bus, replica_bus] = ports.cluster_bus;
     format!(
         "TEST_KAFKA_PORT={}
 TEST_KAFKA_SECURED_PORT={}
+TEST_KAFKA_BEHIND_PORT={}
+TEST_KAFKA_FRONT_PORT={}
 TEST_REDIS_PORT={}
 TEST_REDIS_SECURED_PORT={}
 TEST_CLUSTER_PORT_0={first}
 TEST_CLUSTER_PORT_1={second}
 TEST_CLUSTER_PORT_2={third}
+TEST_CLUSTER_PORT_3={replica}
 TEST_CLUSTER_BUS_0={first_bus}
 TEST_CLUSTER_BUS_1={second_bus}
 TEST_CLUSTER_BUS_2={third_bus}
+TEST_CLUSTER_BUS_3={replica_bus}
 TEST_CQL_PORT={}
 TEST_USER={USER}
 TEST_PASSWORD={PASSWORD}
@@ -182,6 +212,8 @@ TEST_TLS={tls}
 ",
         ports.kafka,
         ports.kafka_secured,
+        ports.kafka_behind,
+        ports.kafka_front,
         ports.redis,
         ports.redis_secured,
         ports.cql,

@@ -13,11 +13,15 @@ use super::tls;
 pub const KAFKA: &str = "SHOPSMART_TEST_KAFKA";
 /// `host:port` of the same broker, with TLS and a password (SASL).
 pub const KAFKA_SECURED: &str = "SHOPSMART_TEST_KAFKA_SECURED";
+/// `host:port` of the same broker, for a proxy to pass on to. It sends clients to [`KAFKA_FRONT`].
+pub const KAFKA_BEHIND: &str = "SHOPSMART_TEST_KAFKA_BEHIND";
+/// `host:port` where that proxy has to listen.
+pub const KAFKA_FRONT: &str = "SHOPSMART_TEST_KAFKA_FRONT";
 /// `redis://host:port` of a single Redis.
 pub const REDIS: &str = "SHOPSMART_TEST_REDIS";
 /// `rediss://host:port` of the same Redis, with TLS.
 pub const REDIS_SECURED: &str = "SHOPSMART_TEST_REDIS_SECURED";
-/// Comma-separated `redis://host:port` of the primaries of a Redis Cluster.
+/// Comma-separated `redis://host:port` of the primaries of a Redis Cluster. The first has a replica.
 pub const REDIS_CLUSTER: &str = "SHOPSMART_TEST_REDIS_CLUSTER";
 /// `host:port` of a node that speaks CQL, with TLS and without. It asks for the password of its first role.
 pub const CASSANDRA: &str = "SHOPSMART_TEST_CQL";
@@ -26,11 +30,16 @@ pub const TLS: &str = "SHOPSMART_TEST_TLS";
 
 /// The variables of the given parts.
 pub fn variables(ports: &Ports, parts: &[Part], run: &Path) -> Vec<(&'static str, String)> {
-    let cluster = || ports.cluster.map(|port| format!("redis://127.0.0.1:{port}")).join(",");
+    let cluster = || {
+        let [first, second, third, _replica] = ports.cluster;
+        [first, second, third].map(|port| format!("redis://127.0.0.1:{port}")).join(",")
+    };
     let of_part = |part: &Part| match part {
         Part::Kafka => vec![
             (KAFKA, format!("127.0.0.1:{}", ports.kafka)),
             (KAFKA_SECURED, format!("127.0.0.1:{}", ports.kafka_secured)),
+            (KAFKA_BEHIND, format!("127.0.0.1:{}", ports.kafka_behind)),
+            (KAFKA_FRONT, format!("127.0.0.1:{}", ports.kafka_front)),
         ],
         Part::Redis => vec![
             (REDIS, format!("redis://127.0.0.1:{}", ports.redis)),

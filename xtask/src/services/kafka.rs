@@ -68,16 +68,17 @@ pub fn start(java: &Java, jars: &Jars, ports: &Ports, run: &Path) -> Result<Serv
 
 /// Production defaults, except where one node or a quick start needs otherwise.
 fn server_properties(ports: &Ports, data: &Path, tls: &Files) -> String {
-    let Ports { kafka, kafka_secured, kafka_controller, .. } = ports;
+    let Ports { kafka, kafka_secured, kafka_behind, kafka_front, kafka_controller, .. } = ports;
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{kafka_controller}
-listeners=PLAINTEXT://127.0.0.1:{kafka},SECURED://127.0.0.1:{kafka_secured},CONTROLLER://127.0.0.1:{kafka_controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{kafka},SECURED://127.0.0.1:{kafka_secured}
+listeners=PLAINTEXT://127.0.0.1:{kafka},SECURED://127.0.0.1:{kafka_secured},\
+BEHIND://127.0.0.1:{kafka_behind},CONTROLLER://127.0.0.1:{kafka_controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{kafka},SECURED://127.0.0.1:{kafka_secured},BEHIND://127.0.0.1:{kafka_front}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECURED:SASL_SSL
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,BEHIND:PLAINTEXT,SECURED:SASL_SSL
 listener.name.secured.ssl.keystore.type=PEM
 listener.name.secured.ssl.keystore.location={certificate}
 listener.name.secured.sasl.enabled.mechanisms=PLAIN,{SCRAM}

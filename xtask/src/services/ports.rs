@@ -20,16 +20,20 @@ pub struct Ports {
     pub kafka: u16,
     /// Kafka's listener for clients with TLS and a password.
     pub kafka_secured: u16,
+    /// Kafka's listener for what stands before it: clients that ask here are sent to `kafka_front`.
+    pub kafka_behind: u16,
+    /// Where nobody listens, until a test puts a proxy there.
+    pub kafka_front: u16,
     /// Kafka's listener for its own controller.
     pub kafka_controller: u16,
     /// The single Redis.
     pub redis: u16,
     /// The same with TLS.
     pub redis_secured: u16,
-    /// The Redis Cluster's listeners for clients.
-    pub cluster: [u16; 3],
+    /// The Redis Cluster's listeners for clients: three primaries, then the replica of the first.
+    pub cluster: [u16; 4],
     /// The Redis Cluster's listeners for its own nodes.
-    pub cluster_bus: [u16; 3],
+    pub cluster_bus: [u16; 4],
     /// Cassandra's CQL listener.
     pub cql: u16,
     /// Cassandra's listener for other nodes.
@@ -46,15 +50,21 @@ impl Ports {
         Ok(Self {
             kafka: free(&mut taken)?,
             kafka_secured: free(&mut taken)?,
+            kafka_behind: free(&mut taken)?,
+            kafka_front: free(&mut taken)?,
             kafka_controller: free(&mut taken)?,
             redis: free(&mut taken)?,
             redis_secured: free(&mut taken)?,
-            cluster: [free(&mut taken)?, free(&mut taken)?, free(&mut taken)?],
-            cluster_bus: [free(&mut taken)?, free(&mut taken)?, free(&mut taken)?],
+            cluster: four_free(&mut taken)?,
+            cluster_bus: four_free(&mut taken)?,
             cql: free(&mut taken)?,
             cassandra_storage: free(&mut taken)?,
         })
     }
+}
+
+fn four_free(taken: &mut BTreeSet<u16>) -> Result<[u16; 4]> {
+    Ok([free(taken)?, free(taken)?, free(taken)?, free(taken)?])
 }
 
 fn free(taken: &mut BTreeSet<u16>) -> Result<u16> {
@@ -82,9 +92,11 @@ mod tests {
         let ports = Ports::pick().unwrap();
         let Ports { kafka, kafka_secured, kafka_controller, redis, redis_secured, cql, .. } = ports;
         let one_each = [kafka, kafka_secured, kafka_controller, redis, redis_secured, cql];
+        let around_a_proxy = [ports.kafka_behind, ports.kafka_front];
         let all: Vec<u16> = one_each
             .into_iter()
             .chain([ports.cassandra_storage])
+            .chain(around_a_proxy)
             .chain(ports.cluster)
             .chain(ports.cluster_bus)
             .collect();

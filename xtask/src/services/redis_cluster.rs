@@ -1,4 +1,4 @@
-//! A Redis Cluster of three primaries without replicas.
+//! A Redis Cluster of three primaries, of which the first has a replica.
 
 use std::path::Path;
 use std::thread;
@@ -17,7 +17,7 @@ use crate::interrupt;
 const SLOTS: [(u16, u16); 3] = [(0, 5_460), (5_461, 10_922), (10_923, 16_383)];
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Starts three servers and makes a cluster of them.
+/// Starts the servers and makes a cluster of them.
 ///
 /// # Errors
 /// When a server does not come up or the cluster does not form.
@@ -30,6 +30,7 @@ cluster-config-file nodes.conf
 cluster-port {bus}
 cluster-announce-ip 127.0.0.1
 cluster-node-timeout 2000
+repl-diskless-sync-delay 0
 "
         );
         servers.push(start_node(program, &format!("redis-cluster-{index}"), port, &extra, run)?);
@@ -38,7 +39,8 @@ cluster-node-timeout 2000
     Ok(servers)
 }
 
-/// Gives each of three empty servers its slots, introduces them, and waits until all three agree that all is well.
+/// Gives each of three empty servers its slots, introduces all four, makes the last one a replica of the first, and waits
+/// until all agree that all is well.
 ///
 /// # Errors
 /// When a server refuses or they do not agree in time.
@@ -48,33 +50,37 @@ pub fn form(ports: &Ports) -> Result<()> {
         command(port, &format!("CLUSTER SET-CONFIG-EPOCH {}", index + 1))?;
         command(port, &format!("CLUSTER ADDSLOTSRANGE {first} {last}"))?;
     }
+    let [first, .., replica] = ports.cluster;
     for (&port, &bus) in ports.cluster.iter().zip(&ports.cluster_bus).skip(1) {
-        command(ports.cluster[0], &format!("CLUSTER MEET 127.0.0.1 {port} {bus}"))?;
+        command(first, &format!("CLUSTER MEET 127.0.0.1 {port} {bus}"))?;
     }
-    wait_until_formed(ports)
+    wait_until_formed(ports)?;
+    command(replica, &format!("CLUSTER REPLICATE {}", command(first, "CLUSTER MYID")?.trim()))?;
+    wait_for(replica, "INFO replication", &["role:slave", "master_link_status:up"])
 }
 
-/// Waits until every node knows of all three and of all slots.
+/// Waits until every node knows of all four and of all slots.
 ///
 /// # Errors
 /// When they do not agree in time.
 pub fn wait_until_formed(ports: &Ports) -> Result<()> {
+    let formed = ["cluster_state:ok", "cluster_known_nodes:4", "cluster_size:3"];
+    ports.cluster.into_iter().try_for_each(|port| wait_for(port, "CLUSTER INFO", &formed))
+}
+
+fn wait_for(port: u16, question: &str, wanted: &[&str]) -> Result<()> {
     let start = Instant::now();
-    for port in ports.cluster {
-        loop {
-            let info = command(port, "CLUSTER INFO").unwrap_or_else(|error| error.to_string());
-            let holds = |line: &str| info.lines().any(|other| other == line);
-            if holds("cluster_state:ok") && holds("cluster_known_nodes:3") && holds("cluster_size:3") {
-                break;
-            }
-            if start.elapsed() > PATIENCE {
-                bail!("the Redis Cluster does not form; the node at port {port} says:\n{info}");
-            }
-            interrupt::check()?;
-            thread::sleep(POLL);
+    loop {
+        let info = command(port, question).unwrap_or_else(|error| error.to_string());
+        if wanted.iter().all(|wanted| info.lines().any(|line| line == *wanted)) {
+            return Ok(());
         }
+        if start.elapsed() > PATIENCE {
+            bail!("the Redis Cluster does not form; the node at port {port} says:\n{info}");
+        }
+        interrupt::check()?;
+        thread::sleep(POLL);
     }
-    Ok(())
 }
 
 fn command(port: u16, command: &str) -> Result<String> {

@@ -91,7 +91,19 @@ impl Server {
     pub fn ask_to_stop(&self) {
         if !self.left_behind {
             self.signal(Signal::TERM);
+            // A paused process hears nothing.
+            self.resume();
         }
+    }
+
+    /// Lets the process stand still (SIGSTOP): its connections stay open, and nothing is answered.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a paused process go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// Ends the process without warning.
