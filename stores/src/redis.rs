@@ -5,6 +5,7 @@ mod commands;
 mod eviction;
 mod settings;
 mod single;
+mod stuck;
 mod topology;
 mod tracking;
 
@@ -57,6 +58,29 @@ impl RedisServingStore {
             Servers::Cluster(cluster) => cluster.put(chunk).await,
         }
     }
+
+    /// Bounds an operation, whatever its client is waiting for: a connection, room in a queue, the answer.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        action: &'static str,
+        operation: impl Future<Output = RedisResult<T>>,
+    ) -> Result<T, StoreError> {
+        let outcome = tokio::time::timeout(limit, operation).await;
+        if let Servers::Cluster(cluster) = &self.servers {
+            match &outcome {
+                Ok(Ok(_)) => cluster.answered(),
+                Ok(Err(error)) if !error.is_timeout() => {}
+                _ => cluster.timed_out(),
+            }
+        }
+        let reason = match outcome {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} ms", limit.as_millis()),
+        };
+        Err(StoreError::Unavailable { store: SERVING_STORE, action, reason })
+    }
 }
 
 #[async_trait]
@@ -65,7 +89,7 @@ impl ServingStore for RedisServingStore {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        within(self.read_timeout, "read", async {
+        self.within(self.read_timeout, "read", async {
             match &self.servers {
                 Servers::Single(single) => single.get(keys).await,
                 Servers::Cluster(cluster) => cluster.get(keys).await,
@@ -80,14 +104,14 @@ impl ServingStore for RedisServingStore {
             require_version(key, value)?;
         }
         for chunk in commands::chunks(&values) {
-            within(self.write_timeout, "write", self.put_chunk(chunk)).await?;
+            self.within(self.write_timeout, "write", self.put_chunk(chunk)).await?;
         }
         Ok(())
     }
 
     async fn put_marker(&self, key: &str, value: Bytes) -> Result<(), StoreError> {
         require_version(key, &value)?;
-        within(self.write_timeout, "write a marker", async {
+        self.within(self.write_timeout, "write a marker", async {
             match &self.servers {
                 Servers::Single(single) => single.put(&[(key.to_owned(), value)]).await,
                 Servers::Cluster(cluster) => cluster.put_marker(key, value).await,
@@ -100,7 +124,7 @@ impl ServingStore for RedisServingStore {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        within(self.read_timeout, "read markers", async {
+        self.within(self.read_timeout, "read markers", async {
             match &self.servers {
                 Servers::Single(single) => single.get(keys).await,
                 Servers::Cluster(cluster) => cluster.get_markers(keys).await,
@@ -110,13 +134,14 @@ impl ServingStore for RedisServingStore {
     }
 
     async fn check(&self) -> Result<Vec<String>, StoreError> {
-        let answers = within(self.write_timeout, "check", async {
-            match &self.servers {
-                Servers::Single(single) => single.check().await,
-                Servers::Cluster(cluster) => cluster.check().await,
-            }
-        })
-        .await?;
+        let answers = self
+            .within(self.write_timeout, "check", async {
+                match &self.servers {
+                    Servers::Single(single) => single.check().await,
+                    Servers::Cluster(cluster) => cluster.check().await,
+                }
+            })
+            .await?;
         Ok(answers.iter().filter_map(|(server, memory)| eviction::warning(server, memory)).collect())
     }
 
@@ -128,20 +153,6 @@ impl ServingStore for RedisServingStore {
         let reader = TrackingReader::start(&self.settings, changes);
         Some(Arc::new(reader.expect("the same settings made the other connection")))
     }
-}
-
-/// Bounds an operation, whatever its client is waiting for: a connection, room in a queue, the answer.
-async fn within<T>(
-    limit: Duration,
-    action: &'static str,
-    operation: impl Future<Output = RedisResult<T>>,
-) -> Result<T, StoreError> {
-    let reason = match tokio::time::timeout(limit, operation).await {
-        Ok(Ok(done)) => return Ok(done),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no answer within {} ms", limit.as_millis()),
-    };
-    Err(StoreError::Unavailable { store: SERVING_STORE, action, reason })
 }
 
 fn unusable(error: &RedisError) -> StoreError {

@@ -1,9 +1,10 @@
 use super::commands::{self, Sets};
+use super::stuck::Stuck;
 use super::topology::{Primary, Topology};
 use super::{RedisSettings, unusable};
 use crate::StoreError;
 use crate::packed::version;
-use ::redis::cluster::ClusterConfig;
+use ::redis::cluster::{ClusterClient, ClusterConfig};
 use ::redis::cluster_async::ClusterConnection;
 use ::redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use ::redis::{Cmd, ErrorKind, Pipeline, RedisResult, Value, cmd};
@@ -28,7 +29,10 @@ const MARKER_VIEW_AGE: Duration = Duration::from_secs(1);
 /// A Redis Cluster. Keys are grouped by primary into one pipeline each, all at the same time. Where a pipeline does not
 /// go through as a whole (slots are being moved), its commands are sent one by one, and the driver redirects each.
 pub(super) struct Cluster {
-    connection: ClusterConnection,
+    client: ClusterClient,
+    config: ClusterConfig,
+    connection: RwLock<ClusterConnection>,
+    stuck: Stuck,
     view: RwLock<Option<View>>,
     refreshing: Mutex<()>,
 }
@@ -50,8 +54,30 @@ impl Cluster {
             .build()
             .map_err(|error| unusable(&error))?;
         let config = ClusterConfig::new().set_connection_timeout(limit).set_response_timeout(limit);
-        let connection = client.get_pending_async_connection_with_config(config);
-        Ok(Self { connection, view: RwLock::new(None), refreshing: Mutex::new(()) })
+        let connection = RwLock::new(client.get_pending_async_connection_with_config(config.clone()));
+        let (stuck, view, refreshing) = (Stuck::default(), RwLock::new(None), Mutex::new(()));
+        Ok(Self { client, config, connection, stuck, view, refreshing })
+    }
+
+    /// An operation was answered.
+    pub(super) fn answered(&self) {
+        self.stuck.answered();
+    }
+
+    /// An operation was not answered in time. When that goes on and nothing is answered in between, the driver is given up:
+    /// it can wait for itself for ever after a primary was lost (redis 1.8.1 repairs connections and asks for the slots
+    /// behind one lock, and drives only one of these at a time).
+    pub(super) fn timed_out(&self) {
+        if self.stuck.timed_out(Instant::now()) {
+            tracing::warn!("the client of the Redis Cluster does not answer any more: connecting anew");
+            let connection = self.client.get_pending_async_connection_with_config(self.config.clone());
+            *self.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
+            *self.view.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
+    fn connection(&self) -> ClusterConnection {
+        self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) async fn get(&self, keys: &[String]) -> RedisResult<Vec<Option<Bytes>>> {
@@ -143,7 +169,7 @@ impl Cluster {
 
     async fn pipeline(&self, primary: &Primary, pipeline: Pipeline, count: usize) -> RedisResult<Vec<Value>> {
         let route = SingleNodeRoutingInfo::SpecificNode(Route::new(primary.slot, SlotAddr::Master));
-        self.connection.clone().route_pipeline(pipeline, 0, count, route).await
+        self.connection().route_pipeline(pipeline, 0, count, route).await
     }
 
     /// Sends the commands of `indexes` each on its own. That this was necessary means that the view is out of date.
@@ -160,7 +186,7 @@ impl Cluster {
             .map(|index| {
                 let (key, command) = command(index);
                 let route = SingleNodeRoutingInfo::SpecificNode(Route::with_key(key, SlotAddr::Master));
-                let mut connection = self.connection.clone();
+                let mut connection = self.connection();
                 async move {
                     let answer = connection.route_command(command, RoutingInfo::SingleNode(route)).await?;
                     Ok((index, answer.extract_error()?))
@@ -183,7 +209,7 @@ impl Cluster {
             return Ok(topology);
         }
         let route = RoutingInfo::SingleNode(SingleNodeRoutingInfo::RandomPrimary);
-        let answer = self.connection.clone().route_command(cmd("CLUSTER").arg("SLOTS").take(), route).await?;
+        let answer = self.connection().route_command(cmd("CLUSTER").arg("SLOTS").take(), route).await?;
         let topology = Arc::new(Topology::parse(answer.extract_error()?)?);
         if topology.primaries.is_empty() {
             return Err((ErrorKind::ClusterConnectionNotFound, "no primary has any slot").into());

@@ -7,6 +7,7 @@ use schemas::Position;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -28,6 +29,7 @@ pub struct Sender {
     http: reqwest::Client,
     ingest: String,
     acknowledged: Arc<Mutex<Acknowledged>>,
+    on_the_way: Arc<AtomicU64>,
 }
 
 impl Sender {
@@ -37,7 +39,12 @@ impl Sender {
     /// When no client can be made.
     pub fn new(address: SocketAddr) -> Result<Self> {
         let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build()?;
-        Ok(Self { http, ingest: format!("http://{address}"), acknowledged: Arc::default() })
+        Ok(Self {
+            http,
+            ingest: format!("http://{address}"),
+            acknowledged: Arc::default(),
+            on_the_way: Arc::default(),
+        })
     }
 
     /// How many events are acknowledged.
@@ -74,6 +81,19 @@ impl Sender {
             );
             sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Waits until an answer is waited for: the moment at which a crash of ingest leaves open what it did.
+    ///
+    /// # Errors
+    /// When nothing is sent for too long.
+    pub async fn waiting(&self) -> Result<()> {
+        let begun = Instant::now();
+        while self.on_the_way.load(Ordering::Relaxed) == 0 {
+            ensure!(begun.elapsed() < PATIENCE, "nothing is being sent");
+            sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
     }
 
     /// Sends events of different users at the same time, each in a request of its own.
@@ -145,7 +165,10 @@ impl Sender {
         let begun = Instant::now();
         let mut last = String::new();
         while begun.elapsed() < PATIENCE {
-            match request(&self.http).send().await {
+            self.on_the_way.fetch_add(1, Ordering::Relaxed);
+            let answer = request(&self.http).send().await;
+            self.on_the_way.fetch_sub(1, Ordering::Relaxed);
+            match answer {
                 Ok(answer) if answer.status() == wanted => match answer.json().await {
                     Ok(answer) => return Ok(answer),
                     // An answer that was cut off acknowledges nothing.

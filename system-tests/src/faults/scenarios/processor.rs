@@ -52,6 +52,7 @@ pub async fn changed(site: &mut Site<'_>) -> Result<()> {
 /// Whoever sends goes on until each event is acknowledged.
 pub async fn ingest_killed(site: &mut Site<'_>) -> Result<()> {
     for _ in 0..KILLS {
+        site.sender.waiting().await?;
         let begun = site.fault_begins();
         site.ingest.kill()?;
         site.ingest = site.installation.start_ready("ingest").await?;
