@@ -1,6 +1,6 @@
 //! Runs the real programs under real faults, on servers of its own: what `cargo xtask faults` starts.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -52,14 +52,20 @@ async fn main() -> Result<ExitCode> {
     let (mut rows, mut reference): (Vec<Row>, _) = (Vec::new(), None);
     for scenario in Scenario::all().iter().copied().filter(wanted) {
         let begun = Instant::now();
-        let row = match scenario {
-            Scenario::DiskFull => full_disk(&settings, reference.as_ref()).await,
-            scenario => run(&mut services, scenario, &settings, &mut reference).await,
+        let run = async {
+            match scenario {
+                Scenario::DiskFull => full_disk(&settings, reference.as_ref()).await,
+                scenario => run(&mut services, scenario, &settings, &mut reference).await,
+            }
+        };
+        let row = tokio::select! {
+            row = run => row,
+            // What was started is ended on the way out.
+            () = interrupted() => bail!("interrupted"),
         };
         let verdict = if row.is_kept() { "ok" } else { "BROKEN" };
         eprintln!("faults: {}: {verdict} ({:.1} s)", row.scenario, begun.elapsed().as_secs_f64());
         rows.push(row);
-        interrupt::check()?;
     }
     print_table(&rows);
     if let Some(file) = json {
@@ -76,4 +82,10 @@ async fn main() -> Result<ExitCode> {
     }
     tokio::task::block_in_place(|| services.close())?;
     Ok(if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn interrupted() {
+    while !interrupt::requested() {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }

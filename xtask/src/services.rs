@@ -1,4 +1,4 @@
-//! Real Kafka, Redis, a three-node Redis Cluster and Cassandra for tests: by docker compose where an engine answers,
+//! Real Kafka, Redis, a Redis Cluster and Cassandra for tests: by docker compose where an engine answers,
 //! otherwise the same servers from packages.
 //!
 //! Ports are picked free at every start, data lives below `target/services/run-<id>`, and what was started is ended

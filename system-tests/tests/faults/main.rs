@@ -6,17 +6,18 @@ use std::time::Duration;
 use system_tests::faults::{Scenario, Settings, full_disk, print_table, run};
 use system_tests::have;
 use system_tests::servers::NEEDED;
-use xtask::services::{Options, Part, Services};
+use xtask::services::{Options, Services};
 use xtask::workspace::Workspace;
 
 /// What fits into some minutes.
-const SMOKE: [Scenario; 8] = [
+const SMOKE: [Scenario; 9] = [
     Scenario::Undisturbed,
     Scenario::ProcessorKilled,
     Scenario::ProcessorFrozen,
     Scenario::IngestKilled,
     Scenario::RedisEmptied,
     Scenario::RedisStopped,
+    Scenario::RedisFailover,
     Scenario::Network,
     Scenario::UserForgotten,
 ];
@@ -32,10 +33,7 @@ async fn no_fault_loses_an_event_or_counts_one_twice() -> Result<()> {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults");
     let settings = Settings::new(RATE, SECONDS, OUTAGE, scratch);
     // Others use the servers that the environment names.
-    let options = Options {
-        parts: vec![Part::Kafka, Part::Redis, Part::Cassandra],
-        ..Options::private(Workspace::find()?.services_dir())
-    };
+    let options = Options::private(Workspace::find()?.services_dir());
     let mut services = tokio::task::block_in_place(|| Services::start(&options))?;
     let (mut rows, mut reference) = (Vec::new(), None);
     for scenario in SMOKE {
