@@ -131,3 +131,58 @@ async fn pass(
     // What was read before the end is still passed on.
     tokio::join!(read, write);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A proxy to a server that sends back what it gets.
+    async fn before_an_echo() -> Result<(Proxy, JoinSet<()>)> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?.to_string();
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                connections.spawn(async move {
+                    let (mut from, mut to) = stream.split();
+                    tokio::io::copy(&mut from, &mut to).await
+                });
+            }
+        });
+        Ok((Proxy::start(address).await?, server))
+    }
+
+    async fn echo(stream: &mut TcpStream) -> std::io::Result<[u8; 4]> {
+        let mut answer = [0; 4];
+        stream.write_all(b"ping").await?;
+        stream.read_exact(&mut answer).await?;
+        Ok(answer)
+    }
+
+    #[tokio::test]
+    async fn a_cut_ends_every_connection_and_new_ones_are_taken() -> Result<()> {
+        let (proxy, _server) = before_an_echo().await?;
+        let mut stream = TcpStream::connect(proxy.address).await?;
+        assert_eq!(&echo(&mut stream).await?, b"ping");
+        proxy.cut();
+        assert!(echo(&mut stream).await.is_err());
+        assert_eq!(&echo(&mut TcpStream::connect(proxy.address).await?).await?, b"ping");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_waits_in_silence_is_passed_on_late_but_whole() -> Result<()> {
+        let (proxy, _server) = before_an_echo().await?;
+        proxy.silence();
+        let mut stream = TcpStream::connect(proxy.address).await?;
+        let mut answer = Box::pin(echo(&mut stream));
+        assert!(tokio::time::timeout(Duration::from_millis(100), &mut answer).await.is_err());
+        proxy.resume();
+        assert_eq!(&answer.await?, b"ping");
+        proxy.delay(Duration::from_millis(5));
+        proxy.throttle(1_000);
+        assert_eq!(&echo(&mut stream).await?, b"ping");
+        Ok(())
+    }
+}
