@@ -20,6 +20,7 @@ use cluster::Cluster;
 use single::Single;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::error::Elapsed;
 use tracking::TrackingReader;
 
 /// A [`ServingStore`] on Redis. Connections are made when first needed and again whenever they break, so that a service
@@ -34,7 +35,7 @@ pub struct RedisServingStore {
 
 enum Servers {
     Single(Single),
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
 }
 
 impl RedisServingStore {
@@ -44,7 +45,7 @@ impl RedisServingStore {
     /// When the settings cannot be right: [`StoreError::Unusable`].
     pub fn connect(settings: &RedisSettings) -> Result<Self, StoreError> {
         let servers = if settings.cluster {
-            Servers::Cluster(Cluster::new(settings)?)
+            Servers::Cluster(Box::new(Cluster::new(settings)?))
         } else {
             Servers::Single(Single::new(settings)?)
         };
@@ -74,12 +75,7 @@ impl RedisServingStore {
                 _ => cluster.timed_out(),
             }
         }
-        let reason = match outcome {
-            Ok(Ok(done)) => return Ok(done),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {} ms", limit.as_millis()),
-        };
-        Err(StoreError::Unavailable { store: SERVING_STORE, action, reason })
+        judged(outcome, limit, action)
     }
 }
 
@@ -153,6 +149,28 @@ impl ServingStore for RedisServingStore {
         let reader = TrackingReader::start(&self.settings, changes);
         Some(Arc::new(reader.expect("the same settings made the other connection")))
     }
+}
+
+/// Bounds an operation of a client that is not [`RedisServingStore`]'s own.
+async fn within<T>(
+    limit: Duration,
+    action: &'static str,
+    operation: impl Future<Output = RedisResult<T>>,
+) -> Result<T, StoreError> {
+    judged(tokio::time::timeout(limit, operation).await, limit, action)
+}
+
+fn judged<T>(
+    outcome: Result<RedisResult<T>, Elapsed>,
+    limit: Duration,
+    action: &'static str,
+) -> Result<T, StoreError> {
+    let reason = match outcome {
+        Ok(Ok(done)) => return Ok(done),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} ms", limit.as_millis()),
+    };
+    Err(StoreError::Unavailable { store: SERVING_STORE, action, reason })
 }
 
 fn unusable(error: &RedisError) -> StoreError {
