@@ -88,7 +88,7 @@ async fn fill(parts: &Parts, workload: &Workload) -> Result<()> {
     let mut appends = Vec::new();
     let topic: Arc<str> = parts.topics.events.as_str().into();
     for (key, value) in workload.records(parts.clock.now_ms()) {
-        let record = NewRecord { topic: Arc::clone(&topic), partition: None, key, value };
+        let record = NewRecord { topic: Arc::clone(&topic), partition: None, key, value, traceparent: None };
         appends.push(producer.append(record)?);
         if appends.len() >= WINDOW {
             for append in appends.drain(..) {

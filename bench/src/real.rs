@@ -281,7 +281,8 @@ impl Bench {
         let topic = self.installation.events_topic();
         let mut appends = Vec::with_capacity(WINDOW);
         for (key, value) in workload.records(0) {
-            let record = NewRecord { topic: topic.as_str().into(), partition: None, key, value };
+            let record =
+                NewRecord { topic: topic.as_str().into(), partition: None, key, value, traceparent: None };
             appends.push(producer.append(record)?);
             if appends.len() == WINDOW {
                 for append in appends.drain(..) {

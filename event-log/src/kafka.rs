@@ -164,6 +164,11 @@ impl EventLog for KafkaLog {
         Ok(TopicInfo { partitions: self.partitions(topic).await? })
     }
 
+    async fn traceparent(&self, partition: &TopicPartition, offset: u64) -> Result<Option<String>, LogError> {
+        let partition = partition.clone();
+        self.0.readers.call(move |consumer| reader::traceparent(consumer, &partition, offset)).await
+    }
+
     async fn bounds(&self, partition: &TopicPartition) -> Result<Range<u64>, LogError> {
         let partition = partition.clone();
         self.0.readers.call(move |consumer| reader::bounds(consumer, &partition)).await

@@ -31,7 +31,12 @@ pub struct NewRecord {
     pub key: Bytes,
     /// The value; empty = a tombstone in a compacted topic.
     pub value: Bytes,
+    /// What the record belongs to. Goes along as the header of this name where the log has headers.
+    pub traceparent: Option<Traceparent>,
 }
+
+/// The value of a header `traceparent` (W3C Trace Context, version 00): it takes no memory of its own.
+pub type Traceparent = [u8; 55];
 
 /// A record as the log holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -260,6 +265,16 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// [`LogError::NoSuchTopic`], or the log does not answer.
     async fn describe(&self, topic: &str) -> Result<TopicInfo, LogError>;
+
+    /// The `traceparent` of the record at `offset`: looked up when somebody asks, because reading it along would cost every
+    /// record. `None` where it has none, is gone, or the log has no headers.
+    ///
+    /// # Errors
+    /// When the log does not answer.
+    async fn traceparent(&self, partition: &TopicPartition, offset: u64) -> Result<Option<String>, LogError> {
+        let _ = (partition, offset);
+        Ok(None)
+    }
 
     /// The first offset held and the next to be written.
     ///

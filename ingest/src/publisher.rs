@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use event_log::{Append, AppendError, NewRecord, Producer};
 use schemas::Position;
+use service_runtime::http::current_trace;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -92,7 +93,8 @@ impl Publisher {
         let bytes = (OVERHEAD_BYTES + key.len() + value.len()) as u32;
         let permit =
             self.budget.clone().try_acquire_many_owned(bytes).map_err(|_| Unpublished::Overloaded)?;
-        let record = NewRecord { topic: topic.clone(), partition: None, key, value };
+        let traceparent = current_trace().map(|trace| trace.to_bytes());
+        let record = NewRecord { topic: topic.clone(), partition: None, key, value, traceparent };
         let append = self.producer.append(record).map_err(|error| self.unpublished(error))?;
         self.metrics.in_flight_bytes.increment(bytes);
         Ok(Handed { append, held: Held { bytes, metrics: self.metrics.clone(), _permit: permit } })
@@ -123,7 +125,8 @@ impl Publisher {
             AppendError::QueueFull => Unpublished::Overloaded,
             AppendError::TooLarge => Unpublished::TooLarge,
             AppendError::NotAcknowledged(reason) => {
-                tracing::debug!(%reason, "the log did not acknowledge a record");
+                let trace_id = current_trace().map(|trace| trace.to_string());
+                tracing::debug!(%reason, trace_id, "the log did not acknowledge a record");
                 Unpublished::NotAcknowledged
             }
             AppendError::Fatal(reason) => {

@@ -60,3 +60,12 @@ pub fn witness_key(generation: u16, stage: &str, partition: u32) -> String {
 pub fn layout_key(generation: u16) -> String {
     format!("l:{generation}")
 }
+
+/// In place of a generation: what belongs to none of them, such as which one is live.
+pub const NO_GENERATION: u16 = 0;
+
+/// The key of the [`crate::published::LiveGeneration`], in the state store (table of published values, [`NO_GENERATION`])
+/// and in the serving store. `topic_prefix` tells shops apart that share these.
+pub fn live_key(topic_prefix: &str) -> String {
+    format!("g:{topic_prefix}live")
+}

@@ -3,11 +3,13 @@
 
 mod history;
 mod lists;
+mod live;
 mod markers;
 mod repeats;
 
 pub use history::{HistoryEntry, UserHistory};
 pub use lists::{Demand, Neighbour, NeighbourList, TrendingEntry, TrendingList};
+pub use live::LiveGeneration;
 pub use markers::{Layout, Marker};
 pub use repeats::{LastStep, RepeatCell, RepeatTable, SessionShape};
 

@@ -1,10 +1,12 @@
-//! The HTTP side every service shares: a server that stops in order, errors as `application/problem+json`, and metrics
-//! by route and status.
+//! The HTTP side every service shares: a server that stops in order, errors as `application/problem+json`, metrics by
+//! route and status, and traces that go on from the caller's.
 
 mod layers;
 mod problem;
 mod serve;
+mod trace;
 
 pub use layers::{instrument, with_fallbacks};
 pub use problem::{Problem, ProblemBody};
 pub use serve::serve;
+pub use trace::{TRACEPARENT, Trace, current_trace};

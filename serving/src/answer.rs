@@ -114,6 +114,8 @@ pub enum ReasonCode {
 /// How far behind the shop's events an answer is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 pub struct Freshness {
+    /// Which generation of the derived state the answer was made from; it changes when an operator promotes another one.
+    pub generation: u16,
     /// Everything that was logged up to this time is reflected (RFC 3339); null where unknown: nothing was processed yet, or
     /// the answer is degraded.
     pub as_of: Option<String>,

@@ -21,7 +21,8 @@ pub struct ServingConfig {
     pub insecure: bool,
     /// Origins (`https://shop.example`) whose pages may ask; `*` = all.
     pub cors_origins: Vec<String>,
-    /// The generation of derived state to read (1 to 8191): a rebuild makes a new one beside the live one.
+    /// The generation of derived state to read (1 to 8191) as long as none was promoted; `shopsmart promote` changes it in all
+    /// copies at once.
     pub generation: u16,
     /// How long a read of the serving store may take before the state store is asked (1 to 10,000). It bounds what a slow
     /// Redis adds to an answer.
@@ -38,7 +39,8 @@ pub struct ServingConfig {
     /// Up to what age such a list is used while a newer one is on its way (at least `snapshot_refresh_ms`, to 3,600,000).
     /// Older ones are used only when no store answers, and the answer says that it is degraded.
     pub snapshot_max_age_ms: u64,
-    /// How often the processor's markers are read again, which tell how fresh an answer is (10 to 60,000).
+    /// How often the processor's markers are read again, which tell how fresh an answer is, and which generation is live (10 to
+    /// 60,000).
     pub marker_refresh_ms: u64,
     /// Categories whose trending lists are kept (1 to 100,000); about 60 KB each.
     pub category_cache: usize,
@@ -62,7 +64,7 @@ impl Default for ServingConfig {
             fallback_timeout_ms: 250,
             breaker_failures: 3,
             breaker_open_ms: 500,
-            snapshot_refresh_ms: 1_000,
+            snapshot_refresh_ms: 400,
             snapshot_max_age_ms: 10_000,
             marker_refresh_ms: 500,
             category_cache: 500,
@@ -132,9 +134,9 @@ mod tests {
 
     #[test]
     fn a_value_out_of_range_names_its_key_and_what_is_allowed() {
-        let config = ServingConfig { snapshot_max_age_ms: 500, ..ServingConfig::default() };
+        let config = ServingConfig { snapshot_max_age_ms: 300, ..ServingConfig::default() };
         let refusal = config.validate("serving").unwrap_err().to_string();
-        assert_eq!(refusal, "`serving.snapshot_max_age_ms` is 500: allowed is 1000 to 3600000");
+        assert_eq!(refusal, "`serving.snapshot_max_age_ms` is 300: allowed is 400 to 3600000");
         assert!(ServingConfig { generation: 0, ..ServingConfig::default() }.validate("serving").is_err());
     }
 }

@@ -30,10 +30,10 @@ use tiers::Tiers;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// Makes answers from precomputed state.
+/// Makes answers from the precomputed state of one generation.
 pub(crate) struct Engine {
-    pub(crate) config: ServingConfig,
-    pub(crate) reader: Arc<Reader>,
+    pub(crate) config: Arc<ServingConfig>,
+    pub(crate) reader: Reader,
     pub(crate) snapshots: Snapshots,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) clock: SharedClock,
@@ -58,6 +58,18 @@ struct Basis {
 }
 
 impl Engine {
+    /// One for another generation, with nothing read yet.
+    pub(crate) fn of(&self, generation: u16) -> Self {
+        let reader = self.reader.of(generation);
+        Self {
+            config: Arc::clone(&self.config),
+            snapshots: Snapshots::new(&self.config, reader.clone()),
+            reader,
+            catalog: Arc::clone(&self.catalog),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
     /// Products for a shopper.
     pub(crate) async fn recommend(
         &self,

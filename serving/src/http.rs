@@ -5,7 +5,7 @@ mod routes;
 
 pub(crate) use routes::routes;
 
-use crate::engine::Engine;
+use crate::live::Live;
 use axum::extract::FromRef;
 use service_runtime::keys::Keys;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// What handlers work with.
 #[derive(Clone)]
 pub(crate) struct App {
-    pub(crate) engine: Arc<Engine>,
+    pub(crate) live: Arc<Live>,
     pub(crate) keys: Keys,
 }
 

@@ -15,6 +15,7 @@ mod engine;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod http;
+mod live;
 mod metrics;
 mod near;
 mod openapi;

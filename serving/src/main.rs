@@ -38,13 +38,14 @@ async fn main() -> anyhow::Result<()> {
         clock: SystemClock::shared(),
         keys: keys.clone(),
         generation: config.generation,
+        topic_prefix: kafka.topic_prefix.clone(),
         config,
     });
 
     let figures = serving.clone();
     let collect = move |exposition: &mut Exposition| figures.collect(exposition);
     let health = Health::new();
-    let ready = health.component("catalog");
+    let (ready, settled) = (health.component("catalog"), health.component("generation"));
     let router =
         serving.router().merge(serving::docs(serving::openapi())).merge(health.routes(metrics.with(collect)));
     let router = with_fallbacks(router, "serving");
@@ -55,7 +56,12 @@ async fn main() -> anyhow::Result<()> {
     });
     lifecycle.spawn("keys", brief, |stop| async move { Ok(keys.watch(stop).await?) });
     lifecycle.spawn("snapshots", brief, |stop| async move {
-        serving.refresh(stop).await;
+        // Not ready before that: answers could come from a generation that is no longer kept.
+        let known = async {
+            serving.settled().await;
+            settled.ready();
+        };
+        tokio::join!(stop.run_until_cancelled(known), serving.refresh(stop.clone()));
         Ok(())
     });
     lifecycle.spawn("catalog", brief, |stop| async move {

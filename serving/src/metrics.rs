@@ -23,6 +23,14 @@ pub(crate) const DATA_AGE: Family = Family {
            event. It grows on when the processor is gone. Alert when above 60 for 2 minutes",
 };
 
+/// Which generation this copy answers from.
+pub(crate) const GENERATION: Family = Family {
+    name: "serving_generation",
+    kind: Kind::Gauge,
+    help: "The generation that answers are made from. Alert when copies differ for a minute after `shopsmart promote`: \
+           one of them reaches neither store",
+};
+
 /// Tells what this service's metrics mean.
 pub fn describe_metrics() {
     describe_counter!(
@@ -69,6 +77,7 @@ pub fn describe_metrics() {
          minutes: the processor is behind what shoppers do"
     );
     DATA_AGE.describe();
+    GENERATION.describe();
 }
 
 pub(crate) fn answered(

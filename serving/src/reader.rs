@@ -7,8 +7,8 @@ use crate::metrics;
 use crate::near::{NearCache, Published};
 use bytes::Bytes;
 use schemas::DecodeError;
-use schemas::names;
-use schemas::published::{NeighbourList, UserHistory};
+use schemas::names::{self, NO_GENERATION};
+use schemas::published::{LiveGeneration, NeighbourList, UserHistory};
 use schemas::user::UserKey;
 use std::future::Future;
 use std::sync::Arc;
@@ -26,12 +26,20 @@ pub(crate) struct Read<T> {
 /// Between tries to connect the state store.
 const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 
-/// The stores behind their time limits.
+/// Reads one generation out of the stores. Cheap to make: those of all generations share the stores and their breakers.
+#[derive(Clone)]
 pub(crate) struct Reader {
     generation: u16,
+    stores: Arc<Stores>,
+}
+
+/// The stores behind their time limits.
+struct Stores {
     near: Option<NearCache>,
     serving: Guarded<dyn ServingStore>,
     state: Option<Guarded<dyn StateStore>>,
+    /// What the record of the live generation is called.
+    live_key: String,
 }
 
 /// A store did not answer, or was not asked because it has not been answering.
@@ -41,7 +49,7 @@ pub(crate) struct Unavailable;
 impl Reader {
     pub(crate) fn new(
         config: &ServingConfig,
-        generation: u16,
+        (topic_prefix, generation): (&str, u16),
         serving: Arc<dyn ServingStore>,
         state: Option<Arc<dyn StateStore>>,
     ) -> Self {
@@ -55,7 +63,13 @@ impl Reader {
         };
         let timeout = Duration::from_millis(config.fallback_timeout_ms);
         let state = state.map(|store| Guarded { name: "state", store, timeout, breaker: breaker() });
-        Self { generation, near, serving, state }
+        let live_key = names::live_key(topic_prefix);
+        Self { generation, stores: Arc::new(Stores { near, serving, state, live_key }) }
+    }
+
+    /// A reader of another generation.
+    pub(crate) fn of(&self, generation: u16) -> Self {
+        Self { generation, stores: Arc::clone(&self.stores) }
     }
 
     pub(crate) fn generation(&self) -> u16 {
@@ -72,7 +86,7 @@ impl Reader {
         if keys.is_empty() {
             return Read::default();
         }
-        match self.serving.ask(|store| async move { store.get_many(keys).await }).await {
+        match self.stores.serving.ask(|store| async move { store.get_many(keys).await }).await {
             Ok(values) => self.completed(keys, values, complete).await,
             Err(Unavailable) => self.published_fallback(keys).await,
         }
@@ -84,7 +98,7 @@ impl Reader {
         keys: &[String],
         complete: impl Fn(usize) -> bool,
     ) -> Read<Vec<Published>> {
-        let near = match &self.near {
+        let near = match &self.stores.near {
             Some(near) => self.near_lists(near, keys).await,
             None => None,
         };
@@ -107,7 +121,7 @@ impl Reader {
         if !near.is_following() {
             return None;
         }
-        self.serving.ask(|_| near.read(keys, found)).await.ok()
+        self.stores.serving.ask(|_| near.read(keys, found)).await.ok()
     }
 
     async fn published_fallback(&self, keys: &[String]) -> Read<Vec<Option<Bytes>>> {
@@ -133,7 +147,7 @@ impl Reader {
         }
         let missing: Vec<String> = doubtful.iter().map(|&index| keys[index].clone()).collect();
         let Ok(found) = self.published_state(&missing).await else {
-            let degraded = self.state.is_some().then_some(Degraded::StoresUnavailable);
+            let degraded = self.stores.state.is_some().then_some(Degraded::StoresUnavailable);
             return Read { value: values, degraded };
         };
         let mut degraded = None;
@@ -148,7 +162,7 @@ impl Reader {
     pub(crate) async fn history(&self, user: &UserKey, complete: bool) -> Read<Option<UserHistory>> {
         let keys = [names::user_key(self.generation, user.as_str())];
         let keys = &keys;
-        let asked = self.serving.ask(|store| async move { store.get_many(keys).await }).await;
+        let asked = self.stores.serving.ask(|store| async move { store.get_many(keys).await }).await;
         let detour = match asked {
             Ok(mut values) => match values.pop().flatten() {
                 Some(value) => {
@@ -171,7 +185,7 @@ impl Reader {
                 Read { value: history, degraded }
             }
             // Without a state store there is nothing that could know more.
-            Err(Unavailable) if detour == Degraded::ServingStoreIncomplete && self.state.is_none() => {
+            Err(Unavailable) if detour == Degraded::ServingStoreIncomplete && self.stores.state.is_none() => {
                 Read::default()
             }
             Err(Unavailable) => Read { value: None, degraded: Some(Degraded::StoresUnavailable) },
@@ -180,19 +194,43 @@ impl Reader {
 
     /// Markers in the order of `keys`. There is no other place for them: they say how the serving store is doing.
     pub(crate) async fn markers(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, Unavailable> {
-        self.serving.ask(|store| async move { store.get_markers(keys).await }).await
+        self.stores.serving.ask(|store| async move { store.get_markers(keys).await }).await
     }
 
     /// Asks the state store once without a time limit, and again until it answers. Adapters connect when first asked, which
     /// takes longer than a request may wait: a fallback that has to connect first would never be ready.
     pub(crate) async fn connect_fallback(&self) {
-        let Some(state) = &self.state else { return };
+        let Some(state) = &self.stores.state else { return };
         let key = [names::layout_key(self.generation)];
         while let Err(error) = state.store.get_many(Table::Published, self.generation, &key).await {
             tracing::warn!(%error, "there is no fallback yet");
             tokio::time::sleep(CONNECT_PAUSE).await;
         }
         tracing::info!("the fallback is ready");
+    }
+
+    /// The newest record of which generation is live, out of both stores: the serving store's is a copy, and may be an old one
+    /// when that store was restored. `Err` when the one that knows did not answer and the other has none.
+    pub(crate) async fn live_generation(&self) -> Result<Option<LiveGeneration>, Unavailable> {
+        let keys = std::slice::from_ref(&self.stores.live_key);
+        let copy = async {
+            let values = self.stores.serving.ask(|store| async move { store.get_many(keys).await }).await?;
+            Ok(values.into_iter().next().flatten())
+        };
+        let kept = async {
+            let Some(state) = &self.stores.state else { return Ok(None) };
+            let asked = state
+                .ask(|store| async move { store.get_many(Table::Published, NO_GENERATION, keys).await })
+                .await?;
+            Ok(asked.into_iter().next().flatten().map(|row| row.state))
+        };
+        let (copy, kept): (Result<_, Unavailable>, Result<_, Unavailable>) = tokio::join!(copy, kept);
+        let found = [&copy, &kept].into_iter().flatten().flatten();
+        let newest = found
+            .filter_map(|value| decoded(LiveGeneration::decode(value)))
+            .max_by_key(|record| record.version);
+        let knows = if self.stores.state.is_some() { kept.is_ok() } else { copy.is_ok() };
+        if newest.is_none() && !knows { Err(Unavailable) } else { Ok(newest) }
     }
 
     async fn published_state(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, Unavailable> {
@@ -202,7 +240,7 @@ impl Reader {
 
     async fn state_rows(&self, table: Table, keys: &[String]) -> Result<Vec<Option<Row>>, Unavailable> {
         let generation = self.generation;
-        let state = self.state.as_ref().ok_or(Unavailable)?;
+        let state = self.stores.state.as_ref().ok_or(Unavailable)?;
         state.ask(|store| async move { store.get_many(table, generation, keys).await }).await
     }
 }

@@ -1,6 +1,7 @@
 use crate::config::ServingConfig;
 use crate::engine::Engine;
 use crate::http::{App, routes};
+use crate::live::Live;
 use crate::metrics;
 use crate::reader::Reader;
 use crate::snapshots::Snapshots;
@@ -10,7 +11,7 @@ use axum::http::{Method, StatusCode};
 use axum::routing::options;
 use catalog::Catalog;
 use service_runtime::SharedClock;
-use service_runtime::http::instrument;
+use service_runtime::http::{TRACEPARENT, instrument};
 use service_runtime::keys::Keys;
 use service_runtime::telemetry::{Exposition, install_metrics};
 use std::sync::Arc;
@@ -33,8 +34,10 @@ pub struct ServingDeps {
     pub clock: SharedClock,
     /// Who may ask; the scope is `read`.
     pub keys: Keys,
-    /// The generation of derived state to read.
+    /// The generation of derived state to read as long as none was promoted.
     pub generation: u16,
+    /// What the names of the shop's topics begin with: it tells shops apart that share stores.
+    pub topic_prefix: String,
 }
 
 /// The service: a router, and the task that keeps its snapshots fresh. Clones share everything.
@@ -49,45 +52,53 @@ impl Serving {
         install_metrics();
         metrics::describe_metrics();
         stores::describe_metrics();
-        let ServingDeps { config, store, fallback, catalog, clock, keys, generation } = deps;
-        let reader = Arc::new(Reader::new(&config, generation, store, fallback));
-        let snapshots = Snapshots::new(&config, Arc::clone(&reader));
-        let engine = Arc::new(Engine { config, reader, snapshots, catalog, clock });
-        Self { app: App { engine, keys } }
+        let ServingDeps { config, store, fallback, catalog, clock, keys, generation, topic_prefix } = deps;
+        let reader = Reader::new(&config, (&topic_prefix, generation), store, fallback);
+        let snapshots = Snapshots::new(&config, reader.clone());
+        let engine = Engine { config: Arc::new(config), reader, snapshots, catalog, clock };
+        Self { app: App { live: Arc::new(Live::new(engine)), keys } }
     }
 
     /// The routes, instrumented; ready to be merged with those of other services.
     pub fn router(&self) -> Router {
-        let timeout = self.app.engine.config.http.request_timeout();
+        let config = Arc::clone(&self.app.live.engine().config);
         let (mut router, description) = routes().split_for_parts();
-        if !self.app.engine.config.cors_origins.is_empty() {
+        if !config.cors_origins.is_empty() {
             // A preflight needs a route of its own: the process's fallback for other methods would come before the layer.
             for path in description.paths.paths.keys() {
                 router = router.route(path, options(|| async { StatusCode::NO_CONTENT }));
             }
         }
         let router = router.with_state(self.app.clone());
-        instrument(router.layer(cors(&self.app.engine.config.cors_origins)), "serving", timeout)
+        instrument(router.layer(cors(&config.cors_origins)), "serving", config.http.request_timeout())
     }
 
     /// Adds what is read at the moment of asking to an answer of `/metrics`.
     pub fn collect(&self, exposition: &mut Exposition) {
-        let Engine { snapshots, clock, .. } = &*self.app.engine;
-        if let Some(age) = snapshots.data_age(clock.now_ms()) {
+        let engine = self.app.live.engine();
+        exposition.add(&metrics::GENERATION, [([], f64::from(engine.reader.generation()))]);
+        if let Some(age) = engine.snapshots.data_age(engine.clock.now_ms()) {
             exposition.add(&metrics::DATA_AGE, [([], age.as_secs_f64())]);
         }
     }
 
     /// Reads the snapshots once, so that the first requests do not have to.
     pub async fn warm_up(&self) {
-        self.app.engine.snapshots.reload().await;
+        self.app.live.engine().snapshots.reload().await;
     }
 
-    /// Reads the snapshots again and again until `token` is cancelled. Answers are right without it, but wait for lists that
-    /// it would have read before.
+    /// Done once it is known which generation is live; while no store answers, after some seconds all the same. Needs
+    /// [`Serving::refresh`].
+    pub async fn settled(&self) {
+        self.app.live.settled().await;
+    }
+
+    /// Reads the snapshots again and again until `token` is cancelled, and follows the live generation. Answers are right
+    /// without it, but wait for lists that it would have read before.
     pub async fn refresh(&self, token: CancellationToken) {
-        let Engine { reader, snapshots, .. } = &*self.app.engine;
-        tokio::join!(snapshots.keep_fresh(&token), token.run_until_cancelled(reader.connect_fallback()));
+        let live = &self.app.live;
+        let reader = live.engine().reader.clone();
+        tokio::join!(live.follow(&token), token.run_until_cancelled(reader.connect_fallback()));
     }
 }
 
@@ -101,6 +112,7 @@ fn cors(origins: &[String]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE, HeaderName::from_static("x-api-key")])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, HeaderName::from_static("x-api-key"), TRACEPARENT])
+        .expose_headers([TRACEPARENT])
         .max_age(Duration::from_secs(3600))
 }

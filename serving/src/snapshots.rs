@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The snapshots of one generation.
 pub(crate) struct Snapshots {
-    reader: Arc<Reader>,
+    reader: Reader,
     refresh: Duration,
     marker_refresh: Duration,
     max_age: Duration,
@@ -32,7 +32,7 @@ pub(crate) struct Snapshots {
 }
 
 impl Snapshots {
-    pub(crate) fn new(config: &ServingConfig, reader: Arc<Reader>) -> Self {
+    pub(crate) fn new(config: &ServingConfig, reader: Reader) -> Self {
         Self {
             reader,
             refresh: config.snapshot_refresh(),
@@ -70,6 +70,13 @@ impl Snapshots {
         self.layout.reload(self.load_layout()).await;
         self.markers.reload(self.load_markers()).await;
         self.reload_lists().await;
+    }
+
+    /// Whether there is a generation that answers can be made from: its processor has published a layout, and what trends
+    /// could be read.
+    pub(crate) fn are_loaded(&self) -> bool {
+        let layout = self.layout.peek().is_some_and(|held| held.value.value.is_some());
+        layout && self.markers.peek().is_some() && self.trending.global().peek().is_some()
     }
 
     async fn reload_lists(&self) {

@@ -4,6 +4,7 @@ mod dead_letters;
 mod demo;
 mod dev;
 mod evaluate;
+mod generations;
 mod interrupt;
 mod lag;
 mod replay;
@@ -79,6 +80,30 @@ enum Command {
     ///
     /// The processor does this by itself when Redis has lost its data; this is for doing it at once.
     Rebuild(target::TargetArgs),
+    /// Build a new generation of everything that is derived from the log, beside the live one
+    ///
+    /// For when the processor's code or the partition counts change what events lead to. Works as a stream processor
+    /// until it has caught up with the live generation, and says what to do next. Serving goes on answering from the live
+    /// one until `promote`. Interrupted, the same command goes on where it was.
+    ///
+    /// Begun later than at the log's beginning, a generation knows nothing of what was before: histories, windows and
+    /// counts begin there, and repeats of earlier events are not recognised.
+    ///
+    /// Exit code: 0 = it has caught up, or was stopped in order, 1 = it could not be done.
+    ReplayLog(generations::ReplayLogArgs),
+    /// List the generations: how far each is, and which one is live
+    Generations(generations::ListArgs),
+    /// Let serving answer from another generation, in one step
+    ///
+    /// Refused while that one is behind the live one, incomplete in Redis, or nobody works on it. Serving reads what it
+    /// needs of it before it changes over, so no answer is empty meanwhile.
+    ///
+    /// Exit code: 0 = it is live, 1 = it was refused or could not be done.
+    Promote(generations::PromoteArgs),
+    /// Let serving answer from the generation that was live before
+    ///
+    /// Exit code: 0 = it is live again, 1 = it was refused or could not be done.
+    Rollback(generations::RollbackArgs),
     /// Prove the state that the processor has built
     #[command(subcommand)]
     State(StateCommand),
@@ -112,6 +137,10 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::DeadLetters(command) => dead_letters::run(command).await,
         Command::Topics(command) => topics::run(command).await,
         Command::Rebuild(args) => rebuild::run(&args.into()).await.map(|()| ExitCode::SUCCESS),
+        Command::ReplayLog(args) => generations::replay_log(args).await,
+        Command::Generations(args) => generations::list(args).await,
+        Command::Promote(args) => generations::promote(args).await,
+        Command::Rollback(args) => generations::rollback(args).await,
         Command::State(StateCommand::Digest(args)) => state::digest(&args.into()).await,
         Command::State(StateCommand::Verify(args)) => state::verify(&args.into()).await,
     }

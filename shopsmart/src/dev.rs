@@ -89,6 +89,7 @@ pub async fn start(options: DevOptions, stop: CancellationToken) -> Result<Dev> 
     });
     let mut description = ingest::openapi();
     description.merge(serving::openapi());
+    description.merge(stream_processor::openapi());
     let router = ingest
         .merge(serving.router())
         .merge(admin.router())
@@ -147,6 +148,7 @@ fn serving(parts: &Parts, keys: &Keys) -> Serving {
         clock: Arc::clone(&parts.clock),
         keys: keys.clone(),
         generation: embedded::GENERATION,
+        topic_prefix: String::new(),
     })
 }
 

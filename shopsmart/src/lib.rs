@@ -6,6 +6,7 @@ pub mod dead_letters;
 pub mod demo;
 pub mod dev;
 pub mod embedded;
+pub mod generations;
 pub mod lag;
 pub mod prequential;
 pub mod rebuild;

@@ -9,6 +9,7 @@ use schemas::names::Topics;
 use serde::{Deserialize, Serialize};
 use service_runtime::SystemClock;
 use service_runtime::config::{self, CqlConfig, KafkaConfig, LogConfig, RedisConfig};
+use serving::ServingConfig;
 use stores::StateStore;
 use stream_processor::{Parts, ProcessorConfig};
 
@@ -37,6 +38,8 @@ pub struct Settings {
     pub cql: CqlConfig,
     /// Which generation, and how topics are made.
     pub processor: ProcessorConfig,
+    /// Which generation answers come from as long as none was promoted.
+    pub serving: ServingConfig,
 }
 
 impl Settings {
@@ -51,6 +54,7 @@ impl Settings {
         settings.redis.validate("redis")?;
         settings.cql.validate("cql")?;
         settings.processor.validate("processor")?;
+        settings.serving.validate("serving")?;
         Ok(settings)
     }
 }

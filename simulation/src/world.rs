@@ -201,7 +201,7 @@ impl World {
     /// An event arrives in the log; what it should lead to is judged at once.
     pub(crate) async fn event(&self, key: Bytes, value: Bytes) {
         let topic: Arc<str> = self.topics.events.as_str().into();
-        let record = NewRecord { topic: Arc::clone(&topic), partition: None, key, value };
+        let record = NewRecord { topic: Arc::clone(&topic), partition: None, key, value, traceparent: None };
         let append = self.appender.append(record).expect("the scripted log takes events");
         let position = append.await.expect("the scripted log acknowledges");
         let place = TopicPartition { topic, partition: position.partition };

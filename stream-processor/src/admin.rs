@@ -4,10 +4,12 @@ mod dead_letters;
 mod figures;
 mod lag;
 mod live;
+mod openapi;
 mod page;
 mod products;
 
 pub use self::lag::{LagReport, Outcomes};
+pub use self::openapi::openapi;
 
 use crate::config::ProcessorConfig;
 use crate::metrics;
@@ -78,6 +80,7 @@ impl Admin {
             .route("/admin/dead-letters", get(dead_letters::list))
             .route("/admin/dead-letters/{partition}/{offset}", get(dead_letters::show))
             .route("/admin/dead-letters/redrive", post(dead_letters::redrive))
+            .route("/admin/openapi.json", get(openapi::document))
             .merge(page::router())
             .with_state(self.clone());
         instrument(router, "stream-processor", HttpConfig::default().request_timeout())

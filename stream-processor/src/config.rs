@@ -76,7 +76,7 @@ impl Default for ProcessorConfig {
             cached_users: 200_000,
             cached_products: 100_000,
             publish_interval_ms: 200,
-            trending_interval_ms: 500,
+            trending_interval_ms: 200,
             marker_interval_ms: 500,
             fallback_interval_ms: 15_000,
             stall_after_ms: 30_000,

@@ -2,10 +2,11 @@
 
 use crate::config::ProcessorConfig;
 use crate::context::{Context, Parts};
+use crate::generations::registration;
 use crate::partition::{TaskError, retrying};
 use crate::progress::META_KEY;
 use event_log::{LogError, TopicSpec};
-use schemas::names::{Topics, layout_key};
+use schemas::names::{NO_GENERATION, Topics, layout_key};
 use schemas::published::Layout;
 use stores::{Row, Table};
 
@@ -73,6 +74,10 @@ pub(crate) async fn check(context: &Context) -> Result<(), TaskError> {
             retrying("write the layout", write).await?;
         }
     }
+    // Those who look for generations find it; no row is changed by it.
+    let registered = registration(generation, &layout);
+    let write = || state.put_many(Table::Progress, NO_GENERATION, vec![registered.clone()]);
+    retrying("register the generation", write).await?;
     let key = layout_key(generation);
     retrying("write the layout", || state.put_many(Table::Published, generation, row(key.clone()))).await?;
     publish(context).await;

@@ -9,6 +9,7 @@ mod cache;
 pub mod config;
 mod context;
 mod dead_letter;
+pub mod generations;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod layout;
@@ -30,7 +31,7 @@ mod status;
 pub mod topology;
 mod watchdog;
 
-pub use admin::{Admin, LagReport, Outcomes};
+pub use admin::{Admin, LagReport, Outcomes, openapi};
 pub use config::ProcessorConfig;
 pub use context::Parts;
 pub use dead_letter::{DeadLetter, Place};

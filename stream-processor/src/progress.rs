@@ -131,6 +131,11 @@ impl Default for ShopperProgress {
 }
 
 impl ShopperProgress {
+    /// Before the first record of a generation that begins at `origin`.
+    pub(crate) fn beginning_at(origin: u64) -> Self {
+        Self { at: Checkpoint { next_offset: origin, last: None }, ..Self::default() }
+    }
+
     pub(crate) fn encode(&self, generation: u16) -> Bytes {
         let mut out = header(self.at.version(generation), 40);
         self.at.encode_into(&mut out);

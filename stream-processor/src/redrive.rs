@@ -66,6 +66,7 @@ impl Redriver {
             partition: Some(letter.partition),
             key: letter.key.into(),
             value: letter.value.into(),
+            traceparent: None,
         };
         let in_use = match &*producer {
             Some(producer) => Arc::clone(producer),

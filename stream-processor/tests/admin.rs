@@ -102,3 +102,20 @@ async fn no_way_of_writing_an_address_passes_by_its_scope() {
     }
     assert!(closed(call(&router, "POST", "/admin/dead-letters/redrive?api_key=acts", None).await.0));
 }
+
+#[test]
+fn every_endpoint_for_operators_is_described() {
+    let description = serde_json::to_value(stream_processor::openapi()).expect("it is JSON");
+    let paths: Vec<&String> = description["paths"].as_object().expect("an object").keys().collect();
+    let expected = [
+        "/admin/dead-letters",
+        "/admin/dead-letters/redrive",
+        "/admin/dead-letters/{partition}/{offset}",
+        "/admin/lag",
+        "/admin/live",
+        "/admin/products/{id}",
+    ];
+    assert_eq!(paths, expected);
+    let lag = &description["components"]["schemas"]["LagReport"]["properties"];
+    assert!(lag["partitions"]["items"].is_object(), "{lag}");
+}

@@ -78,6 +78,7 @@ async fn kafka_is_reached_over_tls_with_a_password() {
                 partition: Some(0),
                 key: "key".into(),
                 value: value.clone(),
+                traceparent: None,
             };
             producer.append(record).expect("there is room").await.expect("it is acknowledged");
             let place = TopicPartition { topic: topic.clone(), partition: 0 };

@@ -140,7 +140,8 @@ async fn fill(directory: &Path) -> Result<(), LogError> {
         }
         for partition in 0..PARTITIONS {
             let Record { key, value, .. } = written(partition, offset);
-            let record = NewRecord { topic: TOPIC.into(), partition: Some(partition), key, value };
+            let record =
+                NewRecord { topic: TOPIC.into(), partition: Some(partition), key, value, traceparent: None };
             // Each tenth alone, so that there are many chunks.
             let append = producer.append(record).expect("the queue takes it");
             if offset % 10 == 0 {

@@ -20,7 +20,7 @@ pub(super) struct EmbeddedProducer {
 #[async_trait]
 impl Producer for EmbeddedProducer {
     fn append(&self, record: NewRecord) -> Result<Append, AppendError> {
-        let NewRecord { topic, partition, key, value } = record;
+        let NewRecord { topic, partition, key, value, traceparent: _ } = record;
         if key.len() + value.len() > RECORD_BYTES {
             return Err(AppendError::TooLarge);
         }

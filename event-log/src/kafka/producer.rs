@@ -4,12 +4,15 @@ use super::errors::append_error;
 use crate::in_flight::InFlight;
 use crate::{Append, AppendError, NewRecord, Producer, ProducerMode};
 use async_trait::async_trait;
-use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, ClientContext};
 use schemas::Position;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::oneshot;
+
+/// The header that names a record's trace.
+pub(super) const TRACEPARENT: &str = "traceparent";
 
 /// What travels with a record until its delivery report.
 type Reply = Box<oneshot::Sender<Result<Position, AppendError>>>;
@@ -77,7 +80,7 @@ impl Producer for KafkaProducer {
         if let Some(reason) = self.shared.dead.get() {
             return Err(AppendError::Fatal(reason.clone()));
         }
-        let NewRecord { topic, partition, key, value } = record;
+        let NewRecord { topic, partition, key, value, traceparent } = record;
         let (reply, append) = Append::pending();
         let mut message = BaseRecord::<[u8], [u8], Reply>::with_opaque_to(&topic, Box::new(reply));
         if let Some(partition) = partition {
@@ -89,6 +92,10 @@ impl Producer for KafkaProducer {
         // No value at all, rather than an empty one: that is what compaction understands as a tombstone.
         if !value.is_empty() {
             message = message.payload(&value);
+        }
+        if let Some(traceparent) = &traceparent {
+            let header = Header { key: TRACEPARENT, value: Some(traceparent) };
+            message = message.headers(OwnedHeaders::new_with_capacity(1).insert(header));
         }
         self.shared.in_flight.add();
         match self.producer.send(message) {

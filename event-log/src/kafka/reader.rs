@@ -2,11 +2,12 @@
 
 use super::errors::{client_error, log_error};
 use super::fetcher::Round;
+use super::producer::TRACEPARENT;
 use crate::{LogError, Record, TopicPartition};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 use std::ops::Range;
@@ -138,21 +139,54 @@ pub(super) fn read(
     list.add_partition_offset(&id.topic, id.partition as i32, Offset::Offset(offset as i64))
         .map_err(failed)?;
     consumer.assign(&list).map_err(failed)?;
-    let outcome = collect(consumer, id, offset, bounds.end, max);
+    let mut round = Round::default();
+    let outcome = collect(consumer, id, offset, bounds.end, |message| {
+        round.push(message);
+        round.len() < max
+    });
     consumer.unassign().map_err(failed)?;
-    outcome
+    outcome.map(|()| round.take().collect())
 }
 
+/// The `traceparent` of the record at `offset`.
+pub(super) fn traceparent(
+    consumer: &BaseConsumer,
+    id: &TopicPartition,
+    offset: u64,
+) -> Result<Option<String>, LogError> {
+    let bounds = bounds(consumer, id)?;
+    if !bounds.contains(&offset) {
+        return Ok(None);
+    }
+    let failed = |error: KafkaError| log_error("read a record's header", &id.topic, &error);
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition_offset(&id.topic, id.partition as i32, Offset::Offset(offset as i64))
+        .map_err(failed)?;
+    consumer.assign(&list).map_err(failed)?;
+    let mut found = None;
+    let outcome = collect(consumer, id, offset, bounds.end, |message| {
+        if message.offset() as u64 == offset {
+            found = message.headers().and_then(|headers| {
+                let header = headers.iter().find(|header| header.key == TRACEPARENT)?;
+                String::from_utf8(header.value?.to_vec()).ok()
+            });
+        }
+        false
+    });
+    consumer.unassign().map_err(failed)?;
+    outcome.map(|()| found)
+}
+
+/// Hands over messages from `offset` on and up to `end`, for as long as `more` wants more.
 fn collect(
     consumer: &BaseConsumer,
     id: &TopicPartition,
     offset: u64,
     end: u64,
-    max: usize,
-) -> Result<Vec<Record>, LogError> {
-    let mut round = Round::default();
+    mut more: impl FnMut(&BorrowedMessage<'_>) -> bool,
+) -> Result<(), LogError> {
     let mut progress = Instant::now();
-    while round.len() < max {
+    loop {
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
                 let at = message.offset() as u64;
@@ -160,8 +194,8 @@ fn collect(
                     break;
                 }
                 progress = Instant::now();
-                if at >= offset {
-                    round.push(&message);
+                if at >= offset && !more(&message) {
+                    break;
                 }
                 if at + 1 == end {
                     break;
@@ -189,5 +223,5 @@ fn collect(
             });
         }
     }
-    Ok(round.take().collect())
+    Ok(())
 }

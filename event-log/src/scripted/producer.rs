@@ -29,7 +29,7 @@ pub(super) struct ScriptedProducer {
 #[async_trait]
 impl Producer for ScriptedProducer {
     fn append(&self, record: NewRecord) -> Result<Append, AppendError> {
-        let NewRecord { topic, partition, key, value } = record;
+        let NewRecord { topic, partition, key, value, traceparent: _ } = record;
         if self.dead.load(Ordering::Acquire) {
             return Err(AppendError::Fatal("an earlier append failed".to_owned()));
         }

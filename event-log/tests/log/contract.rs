@@ -58,8 +58,12 @@ pub async fn the_same_key_lands_in_the_same_partition_in_every_adapter(subject: 
     let producer = subject.producer(BOUNDED);
     for id in 0..50 {
         let key = format!("user-{id}");
-        let record =
-            NewRecord { topic: topic.clone(), partition: None, key: key.clone().into(), value: "v".into() };
+        let record = NewRecord {
+            partition: None,
+            key: key.clone().into(),
+            topic: topic.clone(),
+            ..numbered(&at(&topic, 0), 0)
+        };
         let position = append(&*producer, record).await.await.expect("the record is acknowledged");
         assert_eq!(position.partition, partition_of(key.as_bytes(), 5), "{key}");
     }
@@ -72,10 +76,10 @@ pub async fn a_tombstone_comes_back_without_a_value(subject: Subject) {
     let partition = at(&spec.name.into(), 0);
     let producer = subject.producer(BOUNDED);
     let record = NewRecord {
-        topic: partition.topic.clone(),
         partition: None,
         key: "p1".into(),
         value: bytes::Bytes::new(),
+        ..numbered(&partition, 0)
     };
     append(&*producer, record).await.await.expect("the record is acknowledged");
     let records = subject.read_all(&partition).await;

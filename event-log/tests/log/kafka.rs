@@ -3,7 +3,8 @@
 use crate::subject::{BOUNDED, Subject, append, at, next_records, numbered, numbers, until_end};
 use event_log::kafka::{KafkaLog, KafkaSettings};
 use event_log::{
-    AppendError, EventLog, GroupMember, GroupOptions, LogError, ProducerMode, Rebalance, TopicPartition,
+    AppendError, EventLog, GroupMember, GroupOptions, LogError, NewRecord, ProducerMode, Rebalance,
+    TopicPartition,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -109,6 +110,21 @@ async fn committed_offsets_are_for_looking_at_only() {
         member.commit(&at(&topic, 0), 7);
         member.leave(10_000).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_keeps_the_trace_that_it_came_with() {
+    let Some(subject) = on_kafka().await else { return };
+    let partition = at(&subject.topic(1).await, 0);
+    let trace = *b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let producer = subject.producer(BOUNDED);
+    for traceparent in [None, Some(trace)] {
+        let record = NewRecord { traceparent, ..numbered(&partition, 0) };
+        append(&*producer, record).await.await.expect("the record is acknowledged");
+    }
+    let of = async |offset| subject.log.traceparent(&partition, offset).await.expect("Kafka answers");
+    assert_eq!(of(1).await.as_deref().map(str::as_bytes), Some(&trace[..]));
+    assert_eq!((of(0).await, of(7).await), (None, None), "without one, and past the end");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -102,6 +102,7 @@ pub fn numbered(partition: &TopicPartition, value: u64) -> NewRecord {
         partition: Some(partition.partition),
         key: "key".into(),
         value: value.to_string().into(),
+        traceparent: None,
     }
 }
 

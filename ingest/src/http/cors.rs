@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Method};
+use service_runtime::http::TRACEPARENT;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use super::call::{X_RATELIMIT_LIMIT, X_RATELIMIT_REMAINING, X_RATELIMIT_RESET};
@@ -20,8 +21,14 @@ pub(super) fn layer(origins: &[String]) -> Option<CorsLayer> {
     }
     let layer = CorsLayer::new()
         .allow_methods([Method::POST])
-        .allow_headers([AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, X_API_KEY])
-        .expose_headers([RETRY_AFTER, X_RATELIMIT_LIMIT, X_RATELIMIT_REMAINING, X_RATELIMIT_RESET])
+        .allow_headers([AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, X_API_KEY, TRACEPARENT])
+        .expose_headers([
+            RETRY_AFTER,
+            X_RATELIMIT_LIMIT,
+            X_RATELIMIT_REMAINING,
+            X_RATELIMIT_RESET,
+            TRACEPARENT,
+        ])
         .max_age(MAX_AGE);
     if origins.iter().any(|origin| origin == "*") {
         return Some(layer.allow_origin(Any));

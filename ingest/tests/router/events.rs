@@ -112,3 +112,22 @@ async fn unknown_addresses_and_methods_are_problems_too() {
     let answer = service.send(get).await.expect(405);
     assert_eq!((answer.code(), answer.header("allow")), ("method_not_allowed", "POST"));
 }
+
+#[tokio::test]
+async fn records_carry_the_trace_that_the_answer_names() {
+    let log = Log::working();
+    let given = ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let batch = format!("[{},{}]", view("b", "u"), view("c", "v"));
+    for (path, body) in [("/events", view("a", "u")), ("/events/batch", batch)] {
+        let answer = Service::on(&log).send(post(path, &[given], body)).await;
+        let answered = answer.header("traceparent");
+        assert!(answered.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"), "{answered}");
+        let records = std::mem::take(&mut *log.records.lock().unwrap());
+        assert!(!records.is_empty());
+        assert!(
+            records
+                .iter()
+                .all(|record| record.traceparent.as_ref().map(|t| &t[..]) == Some(answered.as_bytes()))
+        );
+    }
+}

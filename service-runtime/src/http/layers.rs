@@ -12,6 +12,7 @@ use metrics::{Counter, Histogram, counter, histogram};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::Problem;
+use super::trace::{TRACEPARENT, Trace, current_trace};
 use crate::lifecycle::panic_message;
 use crate::telemetry::{HTTP_REQUESTS, HTTP_SECONDS};
 
@@ -20,7 +21,8 @@ const UNMATCHED: &str = "unmatched";
 
 /// Wraps a service's routes: a request beyond `request_timeout` is answered 503, a panic 500, and both, like all other
 /// answers, are counted in `http_requests_total{service,route,method,status}` and timed in
-/// `http_request_duration_seconds`. The time is that to the answer's head: streams may go on for longer.
+/// `http_request_duration_seconds`. The time is that to the answer's head: streams may go on for longer. Each answer names
+/// its trace in `traceparent`: the caller's, or a new one.
 ///
 /// Instrument each service's router under its own name, then merge, then call [`with_fallbacks`] once.
 pub fn instrument(router: Router, service: &'static str, request_timeout: Duration) -> Router {
@@ -57,7 +59,9 @@ async fn observe(State(observer): State<Observer>, request: Request, next: Next)
     let begun = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = match tokio::time::timeout(observer.request_timeout, next.run(request)).await {
+    let trace = Trace::of(request.headers());
+    let handled = trace.scope(tokio::time::timeout(observer.request_timeout, next.run(request))).await;
+    let mut response = match handled {
         Ok(response) => response,
         Err(_) => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "the answer took too long; try again")
@@ -65,13 +69,15 @@ async fn observe(State(observer): State<Observer>, request: Request, next: Next)
                 .into_response()
         }
     };
+    response.headers_mut().insert(TRACEPARENT, trace.header());
     let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     observer.series.answered(route, &method, response.status(), begun.elapsed());
     response
 }
 
 fn on_panic(payload: Box<dyn Any + Send>) -> Response {
-    tracing::error!(panic = panic_message(payload.as_ref()), "a request handler panicked");
+    let trace_id = current_trace().map(|trace| trace.to_string());
+    tracing::error!(panic = panic_message(payload.as_ref()), trace_id, "a request handler panicked");
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "internal_error",

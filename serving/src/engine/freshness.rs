@@ -24,6 +24,7 @@ impl Engine {
         let elsewhere = from.degraded > Some(Degraded::ServingStoreIncomplete);
         let marker = from.marker.filter(|_| !elsewhere);
         Freshness {
+            generation: self.reader.generation(),
             as_of: marker
                 .map(|marker| rfc3339(marker.published_at_ms.saturating_sub_unsigned(marker.lag_ms))),
             lag_ms: marker.map(|marker| marker.lag_ms + self.overdue_ms(marker)),

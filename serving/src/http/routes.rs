@@ -70,7 +70,7 @@ async fn recommend(
     uri: Uri,
 ) -> Result<Json<Recommendations>, Problem> {
     let request = params::recommendations(&uri)?;
-    Ok(Json(app.engine.recommend(&request, Given::Session, "recommendations").await))
+    Ok(Json(app.live.engine().recommend(&request, Given::Session, "recommendations").await))
 }
 
 /// Products for a shopper, asked for by a body
@@ -88,7 +88,7 @@ async fn recommend_by_body(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Recommendations>, Problem> {
     let request = params::recommendations_json(&headers, &body.map_err(unreadable_body)?)?;
-    Ok(Json(app.engine.recommend(&request, Given::Session, "recommendations").await))
+    Ok(Json(app.live.engine().recommend(&request, Given::Session, "recommendations").await))
 }
 
 /// Products that go with a cart
@@ -106,7 +106,7 @@ async fn recommend_for_cart(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Recommendations>, Problem> {
     let request = params::recommendations_json(&headers, &body.map_err(unreadable_body)?)?;
-    Ok(Json(app.engine.recommend(&request, Given::Cart, "cart").await))
+    Ok(Json(app.live.engine().recommend(&request, Given::Cart, "cart").await))
 }
 
 /// Products that go with a product
@@ -123,7 +123,7 @@ async fn similar(
     uri: Uri,
 ) -> Result<Json<Similar>, Problem> {
     let request = params::similar(id.map_err(unreadable_path)?.0, &uri)?;
-    Ok(Json(app.engine.similar(&request).await))
+    Ok(Json(app.live.engine().similar(&request).await))
 }
 
 /// What trends, in the whole shop or in a category
@@ -138,7 +138,7 @@ async fn trending(
     uri: Uri,
 ) -> Result<Json<TrendingAnswer>, Problem> {
     let request = params::trending(&uri)?;
-    Ok(Json(app.engine.trending(&request).await))
+    Ok(Json(app.live.engine().trending(&request).await))
 }
 
 /// What a shopper did lately, the newest first
@@ -155,7 +155,7 @@ async fn history(
     uri: Uri,
 ) -> Result<Json<History>, Problem> {
     let request = params::history(id.map_err(unreadable_path)?.0, &uri)?;
-    Ok(Json(app.engine.history(request).await))
+    Ok(Json(app.live.engine().history(request).await))
 }
 
 fn unreadable_body(rejection: BytesRejection) -> Problem {

@@ -21,6 +21,7 @@ async fn an_answer_says_what_it_reflects_and_how_long_the_rest_waits() {
     assert_eq!(
         freshness,
         json!({
+            "generation": 1,
             "as_of": "2023-11-14T22:13:18.5Z",
             "lag_ms": 1_500,
             "position": position("7", 40).to_string(),

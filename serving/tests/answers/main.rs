@@ -7,6 +7,7 @@ mod damaged_values;
 mod examples;
 mod fallback;
 mod freshness;
+mod live;
 mod memory_state;
 mod openapi;
 mod position;

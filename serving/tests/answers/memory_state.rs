@@ -7,7 +7,7 @@ use stores::{Row, RowStream, StateStore, StoreError, Table};
 
 #[derive(Debug, Default)]
 pub struct MemoryStateStore {
-    rows: Mutex<HashMap<(Table, String), Row>>,
+    rows: Mutex<HashMap<(Table, u16, String), Row>>,
 }
 
 #[async_trait]
@@ -16,13 +16,21 @@ impl StateStore for MemoryStateStore {
         Ok(())
     }
 
-    async fn get_many(&self, table: Table, _: u16, keys: &[String]) -> Result<Vec<Option<Row>>, StoreError> {
+    async fn get_many(
+        &self,
+        table: Table,
+        generation: u16,
+        keys: &[String],
+    ) -> Result<Vec<Option<Row>>, StoreError> {
         let rows = self.rows.lock().unwrap();
-        Ok(keys.iter().map(|key| rows.get(&(table, key.clone())).cloned()).collect())
+        Ok(keys.iter().map(|key| rows.get(&(table, generation, key.clone())).cloned()).collect())
     }
 
-    async fn put_many(&self, table: Table, _: u16, rows: Vec<Row>) -> Result<(), StoreError> {
-        self.rows.lock().unwrap().extend(rows.into_iter().map(|row| ((table, row.key.clone()), row)));
+    async fn put_many(&self, table: Table, generation: u16, rows: Vec<Row>) -> Result<(), StoreError> {
+        self.rows
+            .lock()
+            .unwrap()
+            .extend(rows.into_iter().map(|row| ((table, generation, row.key.clone()), row)));
         Ok(())
     }
 

@@ -84,6 +84,7 @@ impl Shop {
             clock: clock.clone(),
             keys,
             generation: GENERATION,
+            topic_prefix: String::new(),
         });
         let router = with_fallbacks(serving.router(), "serving");
         Self { store, state, catalog, clock, serving, router, to_store: true, to_state: true }

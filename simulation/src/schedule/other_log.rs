@@ -79,7 +79,7 @@ impl Schedule {
     async fn append(&self, place: &TopicPartition) {
         let (topic, partition) = (place.topic.clone(), Some(place.partition));
         let value = Bytes::from_static(b"another");
-        self.world.append(NewRecord { topic, partition, key: Bytes::new(), value }).await;
+        self.world.append(NewRecord { topic, partition, key: Bytes::new(), value, traceparent: None }).await;
     }
 
     /// What a copy says that starts on the log as it is; `None` when it goes on.

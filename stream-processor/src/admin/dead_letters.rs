@@ -8,27 +8,32 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use event_log::TopicPartition;
 use prost::Message;
 use schemas::proto::{EventRecord, EventType, event_record};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use service_runtime::Problem;
+use service_runtime::http::ProblemBody;
 use service_runtime::keys::{self, Authorized};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use stores::{StoreError, Table};
+use utoipa::{IntoParams, ToSchema};
 
 /// Letters of one answer at most.
 const MOST: usize = 1_000;
 /// Letters of one order to redrive at most: it has to be done within the time for a request.
 const MOST_REDRIVEN: usize = 100;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
+    /// How many at most, 1 to 1000.
     #[serde(default = "default_limit")]
     limit: usize,
-    /// Only letters of this reason.
+    /// Only letters of this reason: `undecodable`, `bad_key`, `incomplete` or `bad_time`.
     reason: Option<String>,
 }
 
@@ -37,7 +42,7 @@ fn default_limit() -> usize {
 }
 
 /// Answer of `GET /admin/dead-letters`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Letters {
     /// The newest first.
     items: Vec<LetterView>,
@@ -46,7 +51,7 @@ pub(super) struct Letters {
 }
 
 /// A dead letter as JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LetterView {
     partition: u32,
     offset: u64,
@@ -60,9 +65,13 @@ pub(super) struct LetterView {
     #[serde(skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
     /// The event, where the value is one.
+    #[schema(value_type = Option<Object>)]
     event: Option<Value>,
     /// Where it was appended again, as `partition/offset`.
     redriven_to: Option<String>,
+    /// The `traceparent` that it came with, where the log still has it; only where one letter is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
 }
 
 impl LetterView {
@@ -77,6 +86,7 @@ impl LetterView {
             value: String::from_utf8_lossy(&letter.value).into_owned(),
             value_base64: None,
             redriven_to: redriven.map(|to| format!("{}/{}", to.partition, to.offset)),
+            traceparent: None,
         }
     }
 }
@@ -105,7 +115,15 @@ fn event_of(value: &[u8]) -> Option<Value> {
     }))
 }
 
-/// `GET /admin/dead-letters?limit=&reason=`
+/// Records that could not be applied
+///
+/// The newest first.
+#[utoipa::path(get, path = "/admin/dead-letters", tag = "operations", params(ListQuery),
+    security(("bearer" = []), ("api_key" = [])), responses(
+    (status = 200, body = Letters),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The processor or its state store is not there yet", body = ProblemBody, content_type = "application/problem+json"),
+))]
 pub(super) async fn list(
     State(admin): State<Admin>,
     _: Authorized<keys::Read>,
@@ -177,7 +195,13 @@ impl Ord for ByTime {
     }
 }
 
-/// `GET /admin/dead-letters/{partition}/{offset}`
+/// One dead letter, whole
+#[utoipa::path(get, path = "/admin/dead-letters/{partition}/{offset}", tag = "operations", params(("partition" = u32, Path, description = "Of `events`"), ("offset" = u64, Path, description = "There")),
+    security(("bearer" = []), ("api_key" = [])), responses(
+    (status = 200, body = LetterView),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The processor or its state store is not there yet", body = ProblemBody, content_type = "application/problem+json"),
+))]
 pub(super) async fn show(
     State(admin): State<Admin>,
     _: Authorized<keys::Read>,
@@ -196,11 +220,15 @@ pub(super) async fn show(
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_dead_letter", detail));
     };
     let value_base64 = Some(STANDARD.encode(&letter.value));
-    Ok(Json(LetterView { value_base64, ..LetterView::of(letter, redriven) }))
+    let log_place =
+        TopicPartition { topic: context.parts.topics.events.as_str().into(), partition: place.partition };
+    // The letter is worth showing without it.
+    let traceparent = context.parts.log.traceparent(&log_place, place.offset).await.ok().flatten();
+    Ok(Json(LetterView { value_base64, traceparent, ..LetterView::of(letter, redriven) }))
 }
 
 /// What to redrive: one letter, or several.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub(super) enum Order {
     One(Place),
@@ -208,13 +236,13 @@ pub(super) enum Order {
 }
 
 /// Answer of `POST /admin/dead-letters/redrive`, in the order asked.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RedriveAnswer {
     items: Vec<RedriveResult>,
 }
 
-#[derive(Debug, Serialize)]
-struct RedriveResult {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RedriveResult {
     #[serde(flatten)]
     place: Place,
     /// `redriven`, `redriven_before`, `unknown` or `failed`.
@@ -240,7 +268,15 @@ impl RedriveResult {
     }
 }
 
-/// `POST /admin/dead-letters/redrive`
+/// Append the records of dead letters to the log again
+///
+/// One letter, or up to 100. A letter that was redriven before is not appended again. Needs the scope `admin`.
+#[utoipa::path(post, path = "/admin/dead-letters/redrive", tag = "operations", request_body = Order,
+    security(("bearer" = []), ("api_key" = [])), responses(
+    (status = 200, body = RedriveAnswer),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The processor or its state store is not there yet", body = ProblemBody, content_type = "application/problem+json"),
+))]
 pub(super) async fn redrive(
     State(admin): State<Admin>,
     _: Authorized<keys::Admin>,

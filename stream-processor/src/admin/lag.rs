@@ -5,10 +5,12 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use service_runtime::Problem;
+use service_runtime::http::ProblemBody;
 use service_runtime::keys::{Authorized, Read};
+use utoipa::ToSchema;
 
 /// Answer of `GET /admin/lag`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct LagReport {
     /// Records that wait, over all partitions of this process.
     pub lag_records: u64,
@@ -23,7 +25,7 @@ pub struct LagReport {
 }
 
 /// A partition of another process, as its marker in the serving store tells.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct OtherPartition {
     /// `shopper` or `product`.
     pub stage: &'static str,
@@ -40,7 +42,7 @@ pub struct OtherPartition {
 }
 
 /// Counts of outcomes by name.
-#[derive(Debug, Serialize, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Serialize, Default, Clone, Copy, PartialEq, Eq, ToSchema)]
 pub struct Outcomes {
     /// Applied events.
     pub applied: u64,
@@ -67,7 +69,15 @@ impl From<OutcomeCounts> for Outcomes {
     }
 }
 
-/// `GET /admin/lag`
+/// How far the processor is behind
+///
+/// Each partition of this copy, and of the others as these last said.
+#[utoipa::path(get, path = "/admin/lag", tag = "operations",
+    security(("bearer" = []), ("api_key" = [])), responses(
+    (status = 200, body = LagReport),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The processor or its state store is not there yet", body = ProblemBody, content_type = "application/problem+json"),
+))]
 pub(super) async fn lag(State(admin): State<Admin>, _: Authorized<Read>) -> Result<Json<LagReport>, Problem> {
     let processor = admin.processor()?;
     let partitions = processor.registry().report(processor.context().parts.clock.now_ms());

@@ -14,6 +14,7 @@ use axum::response::{AppendHeaders, IntoResponse};
 use futures::{Stream, StreamExt};
 use serde_json::json;
 use service_runtime::Problem;
+use service_runtime::http::ProblemBody;
 use service_runtime::keys::{Authorized, Read};
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -109,7 +110,15 @@ impl Live {
     }
 }
 
-/// `GET /admin/live`
+/// The figures as they change
+///
+/// Server-sent events: `snapshot` with the last minutes, then `update` twice a second.
+#[utoipa::path(get, path = "/admin/live", tag = "operations",
+    security(("bearer" = []), ("api_key" = [])), responses(
+    (status = 200, body = String, content_type = "text/event-stream"),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The processor or its state store is not there yet", body = ProblemBody, content_type = "application/problem+json"),
+))]
 pub(super) async fn live(
     State(admin): State<Admin>,
     _: Authorized<Read>,

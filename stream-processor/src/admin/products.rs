@@ -7,12 +7,14 @@ use schemas::EventKind;
 use schemas::published::Window;
 use serde::Serialize;
 use service_runtime::Problem;
+use service_runtime::http::ProblemBody;
 use service_runtime::keys::{Authorized, Read};
 use std::collections::BTreeMap;
 use stores::Table;
+use utoipa::ToSchema;
 
 /// Answer of `GET /admin/products/{id}`: what the state store holds of a product.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ProductView {
     product_id: String,
     /// By the catalog, else as its events named it.
@@ -20,19 +22,27 @@ pub(super) struct ProductView {
     /// Whether it may be shown; null where the catalog does not know it.
     active: Option<bool>,
     /// Events by kind since the generation began.
+    #[schema(value_type = BTreeMap<String, u64>)]
     totals: BTreeMap<&'static str, u64>,
     windows: Vec<WindowView>,
 }
 
-#[derive(Debug, Serialize)]
-struct WindowView {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct WindowView {
+    #[schema(value_type = String, example = "24h")]
     window: Window,
     /// Sum of the events' weights.
     score: u64,
     count: u64,
 }
 
-/// `GET /admin/products/{id}`
+/// What the state store holds of a product
+#[utoipa::path(get, path = "/admin/products/{id}", tag = "operations", params(("id" = String, Path, description = "The product")),
+    security(("bearer" = []), ("api_key" = [])), responses(
+    (status = 200, body = ProductView),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The processor or its state store is not there yet", body = ProblemBody, content_type = "application/problem+json"),
+))]
 pub(super) async fn product(
     State(admin): State<Admin>,
     _: Authorized<Read>,

@@ -2,6 +2,7 @@
 
 use super::TaskError;
 use crate::context::Context;
+use crate::generations::{ORIGIN_KEY, Origin};
 use crate::progress::{
     Checkpoint, ProductProgress, ShopperProgress, StageName, checksum, intent_key, progress_key,
 };
@@ -14,12 +15,13 @@ use stores::{Row, Table};
 pub(crate) struct Stored {
     progress: Option<Row>,
     intent: Checkpoint,
+    origin: Origin,
 }
 
 impl Stored {
     /// Reads both rows.
     pub(crate) async fn read(context: &Context, stage: StageName, partition: u32) -> Result<Self, TaskError> {
-        let keys = [progress_key(stage, partition), intent_key(stage, partition)];
+        let keys = [progress_key(stage, partition), intent_key(stage, partition), ORIGIN_KEY.to_owned()];
         let generation = context.config.generation;
         let mut rows = context.parts.state.get_many(Table::Progress, generation, &keys).await?.into_iter();
         let progress = rows.next().flatten();
@@ -29,13 +31,17 @@ impl Stored {
                 Checkpoint::decode_intent(&row.state).map_err(|reason| unreadable(&keys[1], reason))?
             }
         };
-        Ok(Self { progress, intent })
+        let origin = match rows.next().flatten() {
+            None => Origin::default(),
+            Some(row) => Origin::decode(&row.state).map_err(|reason| unreadable(&keys[2], reason))?,
+        };
+        Ok(Self { progress, intent, origin })
     }
 
-    /// As the shopper stage's.
-    pub(crate) fn shopper(&self) -> Result<ShopperProgress, TaskError> {
+    /// As the shopper stage's. A partition that nothing is stored of begins where its generation does.
+    pub(crate) fn shopper(&self, partition: u32) -> Result<ShopperProgress, TaskError> {
         match &self.progress {
-            None => Ok(ShopperProgress::default()),
+            None => Ok(ShopperProgress::beginning_at(self.origin.of(partition))),
             Some(row) => ShopperProgress::decode(&row.state).map_err(|reason| unreadable(&row.key, reason)),
         }
     }
@@ -65,7 +71,7 @@ impl Stored {
         if progress.next_offset < bounds.start {
             return Err(TaskError::Refused(format!(
                 "{place} now begins at offset {}, but only records before {} are processed: records were deleted unread. \
-                 Build a new generation (processor.generation), or restore the topic",
+                 Build a new generation (processor.generation) with `shopsmart replay-log`, or restore the topic",
                 bounds.start, progress.next_offset
             )));
         }

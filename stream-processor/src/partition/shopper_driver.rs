@@ -40,6 +40,7 @@ impl ShopperDriver {
                 partition: Some(packed.partition),
                 key: Bytes::new(),
                 value: packed.value,
+                traceparent: None,
             };
             loop {
                 match producer.append(record.clone()) {

@@ -76,7 +76,7 @@ impl Supervised {
             let stored = Stored::read(&self.context, self.stage, self.partition.partition).await?;
             match self.stage {
                 StageName::Shopper => {
-                    let progress = stored.shopper()?;
+                    let progress = stored.shopper(self.partition.partition)?;
                     self.check_log(&stored, progress.at).await?;
                     Ok::<_, TaskError>(Loaded::Shopper(progress))
                 }

@@ -5,6 +5,7 @@ mod updates;
 
 use crate::context::Parts;
 use crate::dead_letter::Place;
+use crate::generations::{ORIGIN_KEY, Origin};
 use crate::outcome::OutcomeCounts;
 use crate::product::Product;
 use crate::progress::{Checkpoint, ProductProgress, ShopperProgress, StageName, intent_key, progress_key};
@@ -97,10 +98,15 @@ pub async fn verify(parts: &Parts, generation: u16) -> Result<Verification, Veri
         generation,
         events_partitions: parts.log.describe(&parts.topics.events).await?.partitions,
         activity_partitions: parts.log.describe(&parts.topics.product_activity).await?.partitions,
+        origin: Origin::default(),
         names: Arc::default(),
         expected: HashMap::new(),
         result: Verification::default(),
     };
+    if let Some(row) = verifier.progress_row(ORIGIN_KEY.to_owned()).await? {
+        let unreadable = |reason| VerifyError::Unreadable { key: row.key.clone(), reason };
+        verifier.origin = Origin::decode(&row.state).map_err(unreadable)?;
+    }
     for partition in 0..verifier.events_partitions {
         verifier.shoppers(partition).await?;
     }
@@ -115,6 +121,7 @@ struct Verifier<'a> {
     generation: u16,
     events_partitions: u32,
     activity_partitions: u32,
+    origin: Origin,
     names: Arc<Interner>,
     /// What each source partition should have told each target: (source, target) → (source offset, hash of the update).
     expected: HashMap<(u32, u32), Vec<(u64, u64)>>,
@@ -132,17 +139,18 @@ impl Verification {
 
 impl Verifier<'_> {
     async fn shoppers(&mut self, partition: u32) -> Result<(), VerifyError> {
+        let begins_at = self.origin.of(partition);
         let mut stage = Shopper::new(
             partition,
             self.generation,
             self.activity_partitions,
             Arc::clone(&self.names),
             usize::MAX,
-            ShopperProgress::default(),
+            ShopperProgress::beginning_at(begins_at),
         );
         let topic = self.parts.topics.events.clone();
         let (folded, compared) = self
-            .fold(&mut stage, &topic, partition, self.events_partitions, |verifier, output| {
+            .fold(&mut stage, (&topic, partition, begins_at), self.events_partitions, |verifier, output| {
                 for packed in output.activity {
                     verifier.expect(packed.partition, &packed.value);
                 }
@@ -161,7 +169,7 @@ impl Verifier<'_> {
         let topic = self.parts.topics.product_activity.clone();
         let mut effective = Effective::new(sources);
         let (folded, compared) = self
-            .fold(&mut stage, &topic, partition, self.activity_partitions, |_, output| {
+            .fold(&mut stage, (&topic, partition, 0), self.activity_partitions, |_, output| {
                 let mut products: Vec<String> =
                     output.changed.iter().map(|&product| names.name(product).to_owned()).collect();
                 products.sort_unstable();
@@ -195,19 +203,18 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Folds a partition from its start and compares every stored row at the moment when the fold has its version. Gives how
+    /// Folds a partition from where its generation begins and compares every stored row at the moment when the fold has its version. Gives how
     /// many records were folded and rows compared.
     async fn fold<S: Stage>(
         &mut self,
         stage: &mut S,
-        topic: &str,
-        partition: u32,
+        (topic, partition, begins_at): (&str, u32, u64),
         partitions: u32,
         mut touched: impl FnMut(&mut Self, S::Output) -> Vec<String>,
     ) -> Result<(u64, u64), VerifyError> {
         let place = TopicPartition { topic: topic.into(), partition };
         let start = self.parts.log.bounds(&place).await?.start;
-        if start > 0 {
+        if start > begins_at {
             return Err(VerifyError::CannotProve(format!(
                 "{topic}/{partition} begins at offset {start}: what was before is gone"
             )));
@@ -230,7 +237,7 @@ impl Verifier<'_> {
         };
         // What is found where the fold has come as far as the stored progress.
         let mut progress_found = progress_differs(stage);
-        let (mut offset, mut folded) = (0, 0);
+        let (mut offset, mut folded) = (begins_at, 0);
         loop {
             let records = self.parts.log.read(&place, offset, CHUNK).await?;
             let Some(last) = records.last() else { break };

@@ -10,7 +10,7 @@ const COUNTERS: usize = 64;
 const HALVED_AFTER: u64 = 10_000;
 
 /// The most frequent key.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Hottest {
     /// The user or the product.
     pub key: String,

@@ -55,6 +55,7 @@ async fn product_activity_made_anew_with_as_many_records_is_refused() {
                 partition: Some(partition.partition),
                 key: record.key,
                 value: record.value,
+                traceparent: None,
             };
             producer.append(record).expect("there is room").await.expect("it is acknowledged");
         }

@@ -98,6 +98,7 @@ impl Bench {
             partition: None,
             key: Bytes::copy_from_slice(key.as_bytes()),
             value: value.into(),
+            traceparent: None,
         };
         let producer = self.parts.log.producer(mode).expect("a producer is made");
         producer.append(record).expect("there is room").await.expect("it is acknowledged");

@@ -14,7 +14,7 @@ const STANDSTILL: Duration = Duration::from_secs(6);
 /// How far the figure may be from the truth.
 const WITHIN_MS: i64 = 2_000;
 
-fn installation(scratch: &Path, what: &str, offset: u32) -> Result<Installation> {
+pub fn installation(scratch: &Path, what: &str, offset: u32) -> Result<Installation> {
     let unique = std::process::id() % 500;
     let names = format!("{what}{unique}");
     Installation::new(scratch, &names, &names, (offset + unique) as u16, Redis::Single)
@@ -62,7 +62,7 @@ async fn lag_in_seconds_counts_the_time_in_which_nobody_processed() -> Result<()
 }
 
 /// (stage, partition) of every series of lag at this address.
-async fn series(address: std::net::SocketAddr) -> BTreeSet<String> {
+pub async fn series(address: std::net::SocketAddr) -> BTreeSet<String> {
     let Ok(answer) = reqwest::get(format!("http://{address}/metrics")).await else { return BTreeSet::new() };
     let text = answer.text().await.unwrap_or_default();
     let lines =

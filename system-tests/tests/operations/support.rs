@@ -44,7 +44,8 @@ pub async fn append_by_hand(scratch: &Path, records: &[(&str, &[u8])]) -> Result
     let producer = log.producer(ProducerMode::Bounded { ack_timeout_ms: 10_000, linger_ms: 0 })?;
     for (key, value) in records {
         let (key, value) = (Bytes::copy_from_slice(key.as_bytes()), Bytes::copy_from_slice(value));
-        producer.append(NewRecord { topic: "events".into(), partition: None, key, value })?.await?;
+        let record = NewRecord { topic: "events".into(), partition: None, key, value, traceparent: None };
+        producer.append(record)?.await?;
     }
     Ok(())
 }

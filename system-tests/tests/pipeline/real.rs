@@ -10,6 +10,8 @@ use system_tests::program::{get, proven_digest, run, until};
 use system_tests::servers::{Installation, NEEDED, NEEDED_WITH_CLUSTER, Redis, kafka};
 
 const KILLS: u64 = 5;
+/// Of the producer of the poison.
+const TRACE: &[u8; 55] = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const HOUR_MS: i64 = 3_600_000;
 
 /// Sends a file through HTTP and checks that every row was acknowledged.
@@ -132,6 +134,7 @@ async fn poison_is_kept_once_and_stalls_nobody(installation: &Installation, lag:
             partition: None,
             key: Bytes::from(user),
             value: Bytes::from_static(b"\xff\xff no event \xff"),
+            traceparent: Some(*TRACE),
         })?
         .await?;
     let event = json!({ "event_type": "view", "user_id": user, "product_id": "poison-test" });
@@ -151,6 +154,9 @@ async fn poison_is_kept_once_and_stalls_nobody(installation: &Installation, lag:
     let ours: Vec<&Value> = letters.iter().filter(|letter| letter["key"] == user).collect();
     assert_eq!(ours.len(), 1, "{letters:?}");
     assert_eq!(ours[0]["reason"], "undecodable");
+    let url = format!("{url}/{}/{}", ours[0]["partition"], ours[0]["offset"]);
+    let letter = get(&url).await.unwrap_or_default();
+    assert_eq!(letter["traceparent"].as_str().map(str::as_bytes), Some(&TRACE[..]), "{letter}");
     Ok(())
 }
 

@@ -11,13 +11,13 @@ export function ProductLookup() {
     queryKey: ["product", product],
     queryFn: () => processor<Product>(`admin/products/${id}`),
     enabled: product !== "",
-    refetchInterval: 2_000,
+    refetchInterval: 500,
   });
   const similar = useQuery({
     queryKey: ["similar", product],
     queryFn: () => serving<Similar>(`products/${id}/similar?k=20`),
     enabled: product !== "",
-    refetchInterval: 2_000,
+    refetchInterval: 500,
   });
   return (
     <Panel title="A product" wide>

@@ -12,7 +12,7 @@ export function Trending() {
   const answer = useQuery({
     queryKey: ["trending", window],
     queryFn: () => serving<Answer>(`trending?window=${window}&k=10`),
-    refetchInterval: 500,
+    refetchInterval: 250,
     placeholderData: keepPreviousData,
   });
   const items = answer.data?.items ?? [];

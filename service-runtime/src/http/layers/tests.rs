@@ -95,3 +95,18 @@ async fn routers_of_several_services_merge_under_their_own_names() {
     assert!(counted(r#"http_requests_total{service="two",route="/two",method="GET",status="200"} 1"#));
     assert!(counted(r#"http_requests_total{service="all",route="unmatched",method="GET",status="404"} 1"#));
 }
+
+#[tokio::test]
+async fn every_answer_names_its_trace_the_callers_where_there_is_one() {
+    let app = app("traced", AMPLE);
+    let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for path in ["/items/1", "/panic"] {
+        let request = Request::get(path).header("traceparent", given).body(Body::empty()).unwrap();
+        let response = app.clone().oneshot(request).await.unwrap();
+        let answered = response.headers()["traceparent"].to_str().unwrap();
+        assert_eq!(answered[..36], given[..36], "the same trace");
+        assert_ne!(answered, given, "and a span of its own");
+    }
+    let response = app.oneshot(Request::get("/items/1").body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.headers()["traceparent"].len(), given.len());
+}

@@ -1,0 +1,137 @@
+//! Which chain of requests a request belongs to, by the header `traceparent` of W3C Trace Context.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The header that carries a trace, in requests and answers.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+tokio::task_local! {
+    static CURRENT: Trace;
+}
+
+/// A request's place in a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trace {
+    trace_id: u128,
+    /// Of this request; the caller's where it was read from a header.
+    span_id: u64,
+    flags: u8,
+}
+
+impl Trace {
+    /// The place of a request with these headers: in the caller's trace, or where there is none or no valid one, in a new
+    /// trace.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let given = headers.get(TRACEPARENT).and_then(|value| Self::parse(value.as_bytes()));
+        // Keyed differently at each call, so ids do not repeat; that nobody can guess them is not needed.
+        let random = || RandomState::new().hash_one(0).max(1);
+        let trace_id = || (u128::from(random()) << 64) | u128::from(random());
+        Self {
+            trace_id: given.map_or_else(trace_id, |given| given.trace_id),
+            span_id: random(),
+            // Where nobody decided, it is not recorded.
+            flags: given.map_or(0, |given| given.flags),
+        }
+    }
+
+    /// Reads a header; a later version may say more behind what is known of it.
+    fn parse(value: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(value).ok()?;
+        let is_hex = |part: &str, length| {
+            part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        };
+        let mut parts = text.split('-');
+        let (version, trace_id, span_id, flags) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let whole = is_hex(version, 2) && is_hex(trace_id, 32) && is_hex(span_id, 16) && is_hex(flags, 2);
+        if !whole || version == "ff" || (version == "00" && parts.next().is_some()) {
+            return None;
+        }
+        let trace = Self {
+            trace_id: u128::from_str_radix(trace_id, 16).ok()?,
+            span_id: u64::from_str_radix(span_id, 16).ok()?,
+            flags: u8::from_str_radix(flags, 16).ok()? & 1,
+        };
+        (trace.trace_id != 0 && trace.span_id != 0).then_some(trace)
+    }
+
+    /// Runs `work` as part of this trace: [`current_trace`] gives it there.
+    pub(crate) async fn scope<F: Future>(self, work: F) -> F::Output {
+        CURRENT.scope(self, work).await
+    }
+
+    /// As the value of a header.
+    pub fn to_bytes(&self) -> [u8; 55] {
+        let Self { trace_id, span_id, flags } = self;
+        let mut value = [0; 55];
+        write!(&mut value[..], "00-{trace_id:032x}-{span_id:016x}-{flags:02x}").expect("it takes 55 bytes");
+        value
+    }
+
+    /// As a header.
+    pub(crate) fn header(&self) -> HeaderValue {
+        HeaderValue::from_bytes(&self.to_bytes()).expect("hexadecimal digits are legal in a header")
+    }
+}
+
+/// The trace's id, as log lines name it.
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.trace_id)
+    }
+}
+
+/// The trace of the request that is being handled; `None` outside of one.
+pub fn current_trace() -> Option<Trace> {
+    CURRENT.try_with(|trace| *trace).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIVEN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    fn of(header: &'static str) -> Trace {
+        Trace::of(&HeaderMap::from_iter([(TRACEPARENT, HeaderValue::from_static(header))]))
+    }
+
+    #[test]
+    fn a_callers_trace_goes_on_with_a_span_of_its_own() {
+        let trace = of(GIVEN);
+        assert_eq!(trace.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        let header = trace.header();
+        let parts: Vec<&str> = header.to_str().unwrap().split('-').collect();
+        assert_eq!((parts[0], parts[1], parts[3]), ("00", "4bf92f3577b34da6a3ce929d0e0e4736", "01"));
+        assert_ne!(parts[2], "00f067aa0ba902b7");
+        assert!(Trace::parse(header.as_bytes()).is_some());
+    }
+
+    #[test]
+    fn a_later_version_is_read_as_far_as_it_is_known() {
+        let later = of("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-09-more");
+        assert_eq!(later.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(later.flags, 1);
+    }
+
+    #[test]
+    fn without_a_valid_header_a_new_trace_begins() {
+        for wrong in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+        ] {
+            assert_eq!(Trace::parse(wrong.as_bytes()), None, "{wrong}");
+            let (one, other) = (of(wrong), of(wrong));
+            assert_ne!(one.trace_id, other.trace_id);
+        }
+    }
+}
