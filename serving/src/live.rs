@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-/// For how long a copy that starts waits for the stores to say which generation is live.
+/// For how long a copy that starts waits for the stores to say which generation is live, and a running one for the new one to
+/// have trends where the old one has.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The engine of the live generation.
@@ -63,7 +64,7 @@ impl Live {
     async fn next(&self, engine: &Engine, deadline: Instant) -> Engine {
         let mut rhythm = interval(engine.config.marker_refresh());
         rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut passed_over = None;
+        let (mut passed_over, mut waiting_since) = (None, None);
         loop {
             rhythm.tick().await;
             let found = engine.reader.live_generation().await;
@@ -77,7 +78,10 @@ impl Live {
             };
             let next = engine.of(live.generation);
             next.snapshots.reload().await;
-            if next.snapshots.are_loaded() {
+            // What trends is published a moment after the rows are there; a generation that began later may have nothing to say.
+            let since = *waiting_since.get_or_insert_with(Instant::now);
+            let is_filled = next.snapshots.trends_cover(&engine.snapshots) || since.elapsed() >= PATIENCE;
+            if next.snapshots.are_loaded() && is_filled {
                 return next;
             }
             if passed_over != Some(live) {

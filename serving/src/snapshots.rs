@@ -13,7 +13,7 @@ use crate::degraded::Degraded;
 use crate::reader::{Read, Reader, decoded};
 use cached::Cached;
 use schemas::names;
-use schemas::published::{Layout, RepeatTable};
+use schemas::published::{Layout, RepeatTable, Window};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
@@ -77,6 +77,13 @@ impl Snapshots {
     pub(crate) fn are_loaded(&self) -> bool {
         let layout = self.layout.peek().is_some_and(|held| held.value.value.is_some());
         layout && self.markers.peek().is_some() && self.trending.global().peek().is_some()
+    }
+
+    /// Whether something trends here in each window in which something trends in `live`, as far as either knows.
+    pub(crate) fn trends_cover(&self, live: &Self) -> bool {
+        let lists = |snapshots: &Self| snapshots.trending.global().peek().map(|held| held.value);
+        let (Some(here), Some(there)) = (lists(self), lists(live)) else { return true };
+        Window::ALL.into_iter().all(|window| there.of(window).is_empty() || !here.of(window).is_empty())
     }
 
     async fn reload_lists(&self) {

@@ -160,9 +160,10 @@ impl Registry {
 /// An event this recent against its append time means live use, not a replay of old data.
 const LIVE_WITHIN_MS: i64 = 10 * 60 * 1000;
 
-/// Whether a stream at event time `stream_ms`, of which a record was last appended at `last_append_ms`, is in live use.
+/// Whether a stream at event time `stream_ms`, of which a record was last appended at `last_append_ms` (0 = none was seen yet,
+/// so that nothing is known), is in live use.
 pub(crate) fn is_live(last_append_ms: i64, stream_ms: i64) -> bool {
-    last_append_ms.saturating_sub(stream_ms) < LIVE_WITHIN_MS
+    last_append_ms > 0 && last_append_ms.saturating_sub(stream_ms) < LIVE_WITHIN_MS
 }
 
 #[cfg(test)]
@@ -178,5 +179,13 @@ mod tests {
         assert_eq!(registry.report(0).len(), 1, "it was assigned anew");
         registry.remove(StageName::Shopper, 3, &second);
         assert!(registry.report(0).is_empty());
+    }
+
+    #[test]
+    fn only_recent_events_make_a_stream_live() {
+        const NOW_MS: i64 = 1_800_000_000_000;
+        assert!(is_live(NOW_MS, NOW_MS - 1_000) && is_live(NOW_MS, NOW_MS + 1_000));
+        assert!(!is_live(NOW_MS, NOW_MS - LIVE_WITHIN_MS));
+        assert!(!is_live(0, NOW_MS), "before its first record a partition takes the time of the others");
     }
 }
