@@ -64,7 +64,7 @@ impl Live {
     async fn next(&self, engine: &Engine, deadline: Instant) -> Engine {
         let mut rhythm = interval(engine.config.marker_refresh());
         rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut passed_over, mut waiting_since) = (None, None);
+        let (mut passed_over, mut waiting) = (None, None);
         loop {
             rhythm.tick().await;
             let found = engine.reader.live_generation().await;
@@ -79,7 +79,11 @@ impl Live {
             let next = engine.of(live.generation);
             next.snapshots.reload().await;
             // What trends is published a moment after the rows are there; a generation that began later may have nothing to say.
-            let since = *waiting_since.get_or_insert_with(Instant::now);
+            let since = match waiting {
+                Some((awaited, since)) if awaited == live => since,
+                _ => Instant::now(),
+            };
+            waiting = Some((live, since));
             let is_filled = next.snapshots.trends_cover(&engine.snapshots) || since.elapsed() >= PATIENCE;
             if next.snapshots.are_loaded() && is_filled {
                 return next;
