@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use bytes::Bytes;
 use catalog::Catalog;
 use event_log::embedded::{EmbeddedLog, open_database};
 use event_log::{EventLog, GroupOptions, NewRecord, ProducerMode, TopicSpec};
@@ -29,9 +30,13 @@ const WINDOW: usize = 10_000;
 const GOAL: &str = "100,000 per core";
 
 /// What it cost to work through a log.
-struct Spent {
-    wall: Duration,
-    cpu: f64,
+pub struct Spent {
+    /// From the start until nothing waited.
+    pub caught_up: Duration,
+    /// The same, and the time to stop.
+    pub wall: Duration,
+    /// CPU time of this process, in seconds.
+    pub cpu: f64,
 }
 
 /// Events per second of CPU time through both stages, beside a reader that only decodes them.
@@ -41,7 +46,7 @@ struct Spent {
 pub async fn measure(workload: &Workload) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
     let parts = parts(folder.path()).await?;
-    fill(&parts, workload).await?;
+    fill(&parts, workload.records(parts.clock.now_ms())).await?;
     let floor = decode_only(&parts, workload.clicks.len()).await?;
     let ours = process(&parts, workload.clicks.len()).await?;
     let rate = |seconds: f64| workload.clicks.len() as f64 / seconds;
@@ -58,7 +63,11 @@ pub async fn measure(workload: &Workload) -> Result<Vec<Figure>> {
     ])
 }
 
-async fn parts(folder: &Path) -> Result<Parts> {
+/// A pipeline on embedded parts in a folder, with nothing in it.
+///
+/// # Errors
+/// When the folder cannot be used.
+pub async fn parts(folder: &Path) -> Result<Parts> {
     let clock: SharedClock = SystemClock::shared();
     let database = open_database(folder)?;
     let append_clock = Arc::clone(&clock);
@@ -76,7 +85,11 @@ async fn parts(folder: &Path) -> Result<Parts> {
     Ok(Parts { log, state, serving: Arc::new(MemoryServingStore::new()), catalog, clock, topics })
 }
 
-async fn fill(parts: &Parts, workload: &Workload) -> Result<()> {
+/// Appends records of the topic `events`: keys and values.
+///
+/// # Errors
+/// When the log fails.
+pub async fn fill(parts: &Parts, records: impl Iterator<Item = (Bytes, Bytes)>) -> Result<()> {
     let spec = TopicSpec {
         name: parts.topics.events.clone(),
         partitions: PARTITIONS,
@@ -87,7 +100,7 @@ async fn fill(parts: &Parts, workload: &Workload) -> Result<()> {
     let producer = parts.log.producer(ProducerMode::Bounded { ack_timeout_ms: 60_000, linger_ms: 0 })?;
     let mut appends = Vec::new();
     let topic: Arc<str> = parts.topics.events.as_str().into();
-    for (key, value) in workload.records(parts.clock.now_ms()) {
+    for (key, value) in records {
         let record = NewRecord { topic: Arc::clone(&topic), partition: None, key, value, traceparent: None };
         appends.push(producer.append(record)?);
         if appends.len() >= WINDOW {
@@ -113,10 +126,15 @@ async fn decode_only(parts: &Parts, events: usize) -> Result<Spent> {
     let (begun, before) = (Instant::now(), CpuSeconds::of_this_process()?);
     let decoded = crate::floor::consumer::decode_all(&*parts.log, group, events).await?;
     ensure!(decoded == events, "decoded {decoded} of {events}");
-    Ok(Spent { wall: begun.elapsed(), cpu: CpuSeconds::of_this_process()? - before })
+    let wall = begun.elapsed();
+    Ok(Spent { caught_up: wall, wall, cpu: CpuSeconds::of_this_process()? - before })
 }
 
-async fn process(parts: &Parts, events: usize) -> Result<Spent> {
+/// Starts the processor, and stops it when `events` have an outcome since the beginning.
+///
+/// # Errors
+/// When it fails.
+pub async fn process(parts: &Parts, events: usize) -> Result<Spent> {
     let config = ProcessorConfig {
         generation: GENERATION,
         events_partitions: PARTITIONS,
@@ -134,9 +152,10 @@ async fn process(parts: &Parts, events: usize) -> Result<Spent> {
         ensure!(!running.is_finished(), "the processor ended early");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    let caught_up = begun.elapsed();
     token.cancel();
     running.await??;
-    Ok(Spent { wall: begun.elapsed(), cpu: CpuSeconds::of_this_process()? - before })
+    Ok(Spent { caught_up, wall: begun.elapsed(), cpu: CpuSeconds::of_this_process()? - before })
 }
 
 /// Whether a record is an event.

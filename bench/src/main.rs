@@ -3,9 +3,12 @@
 mod cpu;
 mod embedded;
 mod floor;
+mod freshness;
 mod load;
 mod real;
 mod report;
+mod scale;
+mod servers;
 mod workload;
 
 use std::net::SocketAddr;
@@ -67,6 +70,10 @@ enum Suite {
     Processor,
     /// Recommendations from Redis, after what `processor` does
     Serving,
+    /// From an event to its effects in answers, under load and beside a replay, after what `processor` does
+    Freshness,
+    /// The stream processor on embedded parts in a small and in a large shop; needs 25 GB of disk and 10 of memory
+    Scale,
     /// Everything
     All,
 }
@@ -125,16 +132,22 @@ async fn measure(asked: &Measure) -> Result<()> {
             figures.extend(embedded::measure(&workload).await?);
         }
     }
+    if wants(Suite::Scale) {
+        figures.extend(scale::measure(asked.events as usize).await?);
+    }
     let effort = Effort { time: Duration::from_secs(asked.seconds), rounds: usize::from(asked.rounds) };
     let made_up = made_up(asked);
     if wants(Suite::Ingest) {
         figures.extend(Bench::new(effort).await?.ingest(&made_up).await?);
     }
-    if wants(Suite::Processor) || wants(Suite::Serving) {
+    if wants(Suite::Processor) || wants(Suite::Serving) || wants(Suite::Freshness) {
         let bench = Bench::new(effort).await?;
         figures.extend(bench.processor(&made_up).await?);
         if wants(Suite::Serving) {
             figures.extend(bench.serving(&made_up).await?);
+        }
+        if wants(Suite::Freshness) {
+            figures.extend(bench.freshness(&made_up).await?);
         }
     }
     print!("{}", report::table(&figures));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use event_log::{EventLog, GroupOptions, NewRecord, ProducerMode, TopicSpec};
+use schemas::names;
 use serde_json::json;
 use system_tests::program::{free_address, until};
 use system_tests::servers::{Installation, NEEDED, Redis, kafka};
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 use crate::cpu::CpuSeconds;
 use crate::load::{self, Request};
 use crate::report::{Figure, median};
+use crate::servers;
 use crate::workload::Workload;
 
 const PARTITIONS: u32 = 4;
@@ -22,8 +24,13 @@ const PARTITIONS: u32 = 4;
 const WINDOW: usize = 20_000;
 /// Different requests of a load.
 const REQUESTS: usize = 20_000;
+/// Freshness is measured for so many times as long as the rest: a percentile needs many probes.
+const PROBES_LAST: u32 = 6;
 /// Events of a batch.
 const BATCH: usize = 100;
+
+/// As shops have it; the installation's own is shorter, for tests that wait for it.
+const FLUSH: (&str, &str) = ("SHOPSMART__PROCESSOR__FLUSH_INTERVAL_MS", "5000");
 
 /// What is measured how long and how often.
 #[derive(Debug, Clone, Copy)]
@@ -110,10 +117,10 @@ impl Bench {
         let (floor_wall, floor_cpu) =
             (begun.elapsed().as_secs_f64(), CpuSeconds::of_this_process()? - before);
 
-        let processor = self.installation.start("stream-processor")?;
+        let processor = self.installation.start_with("stream-processor", &[FLUSH])?;
         let lag = format!("http://{}/admin/lag", self.installation.processor);
         until("the processor to be there", &lag, |report| report["partitions"].as_array().map(drop)).await?;
-        let (begun, before) = (Instant::now(), CpuSeconds::of(processor.id())?);
+        let (begun, before, servers) = (Instant::now(), CpuSeconds::of(processor.id())?, servers::cpu()?);
         until("every event to have an outcome", &lag, |report| {
             let outcomes = report["outcomes"].as_object()?;
             (outcomes.values().filter_map(serde_json::Value::as_u64).sum::<u64>() >= events as u64)
@@ -121,6 +128,10 @@ impl Bench {
         })
         .await?;
         let (wall, cpu) = (begun.elapsed().as_secs_f64(), CpuSeconds::of(processor.id())? - before);
+        let servers_cpu = servers::cpu()? - servers;
+        let rows = servers::counter(self.installation.processor, "processor_flushed_rows_total").await?;
+        let users = servers::redis_bytes(&names::user_key(self.generation, "")).await?;
+        let products = servers::redis_bytes(&names::neighbours_key(self.generation, "")).await?;
         let rate = |seconds: f64| events as f64 / seconds;
         Ok(vec![
             Figure::beside(
@@ -137,6 +148,21 @@ impl Bench {
                 "1/s",
                 "",
             ),
+            Figure::beside(
+                "processor, real parts: CPU per event, beside that of Kafka, Redis and Cassandra",
+                cpu * 1e6 / events as f64,
+                servers_cpu * 1e6 / events as f64,
+                "µs",
+                "1 × servers",
+            ),
+            Figure::alone(
+                "processor, real parts: rows written to Cassandra per event",
+                rows / events as f64,
+                "",
+                "0.5",
+            ),
+            Figure::alone("Redis: bytes of a user with 20 events", users, "B", "860"),
+            Figure::alone("Redis: bytes of a product", products, "B", ""),
         ])
     }
 
@@ -195,6 +221,17 @@ impl Bench {
             (figures[0].ours + figures[1].ours) * self.effort.time.as_secs_f64() * self.effort.rounds as f64;
         figures.push(Figure::alone("serving: CPU per request", spent * 1e6 / answered, "µs", ""));
         Ok(figures)
+    }
+
+    /// From an event to its effects in answers; the log of [`Self::processor`] is what the replay reads.
+    ///
+    /// # Errors
+    /// When anything fails.
+    pub async fn freshness(&self, workload: &Workload) -> Result<Vec<Figure>> {
+        let _processor = self.installation.start_ready("stream-processor").await?;
+        let _ingest = self.installation.start_ready("ingest").await?;
+        let _serving = self.installation.start_ready("serving").await?;
+        crate::freshness::measure(&self.installation, workload, self.effort.time * PROBES_LAST).await
     }
 
     /// Single events and batches through HTTP into Kafka, beside a bare server at its best linger.

@@ -1,6 +1,7 @@
 //! The HTTP side every service shares: a server that stops in order, errors as `application/problem+json`, metrics by
 //! route and status, and traces that go on from the caller's.
 
+mod arrival;
 mod layers;
 mod problem;
 mod serve;

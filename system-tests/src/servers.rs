@@ -148,6 +148,17 @@ listen = "{serving}"
         Program::start(name, &["--config", &self.config_argument()], &self.scratch)
     }
 
+    /// As [`Self::start`], with settings in its environment.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_with(&self, name: &str, settings: &[(&str, &str)]) -> Result<Program> {
+        let settings: Vec<(&str, String)> =
+            settings.iter().map(|&(name, value)| (name, value.to_owned())).collect();
+        let arguments = ["--config", &self.config_argument()];
+        Program::start_as(name, name, &arguments, &settings, &self.scratch)
+    }
+
     /// Starts copy `number` of the processor, which listens on `address` and keeps its name in the group over restarts.
     ///
     /// # Errors

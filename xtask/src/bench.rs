@@ -12,7 +12,7 @@ use crate::workspace::{Workspace, cargo};
 /// Generates as much load as goes.
 const WRK: &str = "wrk";
 /// What is measured without servers.
-const WITHOUT_SERVERS: &str = "embedded";
+const WITHOUT_SERVERS: [&str; 2] = ["embedded", "scale"];
 
 /// Builds, starts what is needed, and hands `arguments` to the program `bench`, which knows them.
 ///
@@ -57,7 +57,7 @@ fn needs_servers(arguments: &[String]) -> bool {
             suite => suites.push(suite),
         }
     }
-    suites.is_empty() || suites.iter().any(|suite| *suite != WITHOUT_SERVERS)
+    suites.is_empty() || suites.iter().any(|suite| !WITHOUT_SERVERS.contains(suite))
 }
 
 #[cfg(test)]
@@ -69,7 +69,9 @@ mod tests {
         let needs =
             |line: &str| needs_servers(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
         assert!(needs("") && needs("ingest") && needs("embedded serving") && needs("--seconds 3"));
-        assert!(!needs("embedded") && !needs("embedded --data folder --seconds=3"));
+        assert!(
+            !needs("embedded") && !needs("scale embedded") && !needs("embedded --data folder --seconds=3")
+        );
         assert!(!needs("--seconds 3 embedded"));
     }
 }

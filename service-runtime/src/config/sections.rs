@@ -18,7 +18,7 @@ use super::ConfigError;
 pub struct HttpConfig {
     /// Address and port to listen on; loopback unless opened on purpose. Port 0 picks a free one.
     pub listen: SocketAddr,
-    /// How long a request may take before it is answered 503 (1 to 600,000).
+    /// How long a request may take before it is answered 503, or 408 when its body has not come by then (1 to 600,000).
     pub request_timeout_ms: u64,
     /// How long a client may take to send a request's head, or leave a connection unused (1 to 600,000).
     pub header_timeout_ms: u64,

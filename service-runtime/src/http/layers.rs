@@ -12,6 +12,7 @@ use metrics::{Counter, Histogram, counter, histogram};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::Problem;
+use super::arrival::Arrival;
 use super::trace::{TRACEPARENT, Trace, current_trace};
 use crate::lifecycle::panic_message;
 use crate::telemetry::{HTTP_REQUESTS, HTTP_SECONDS};
@@ -19,7 +20,8 @@ use crate::telemetry::{HTTP_REQUESTS, HTTP_SECONDS};
 /// The route label of requests that match none: the path itself would let clients make any number of series.
 const UNMATCHED: &str = "unmatched";
 
-/// Wraps a service's routes: a request beyond `request_timeout` is answered 503, a panic 500, and both, like all other
+/// Wraps a service's routes: a request beyond `request_timeout` is answered 503, or 408 while it waits for the rest of its
+/// body, a panic 500, and all of these, like all other
 /// answers, are counted in `http_requests_total{service,route,method,status}` and timed in
 /// `http_request_duration_seconds`. The time is that to the answer's head: streams may go on for longer. Each answer names
 /// its trace in `traceparent`: the caller's, or a new one.
@@ -60,9 +62,14 @@ async fn observe(State(observer): State<Observer>, request: Request, next: Next)
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let trace = Trace::of(request.headers());
+    let (request, arrival) = Arrival::watch(request);
     let handled = trace.scope(tokio::time::timeout(observer.request_timeout, next.run(request))).await;
     let mut response = match handled {
         Ok(response) => response,
+        Err(_) if arrival.is_awaited() => {
+            let detail = "the body took too long to arrive; send it again";
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", detail).into_response()
+        }
         Err(_) => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "the answer took too long; try again")
                 .retry_after(Duration::from_secs(1))
