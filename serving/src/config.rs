@@ -29,6 +29,9 @@ pub struct ServingConfig {
     pub store_timeout_ms: u64,
     /// How long a read of the state store may take before the answer goes without (1 to 10,000).
     pub fallback_timeout_ms: u64,
+    /// How long an answer may wait for the stores, all its reads together (1 to 60,000). When that is over it is made from what
+    /// is at hand, and says that it is degraded. Waiting for a `min_position` comes on top.
+    pub answer_budget_ms: u64,
     /// After so many failed reads in a row a store is left alone for a while (1 to 1,000), so that a dead one does not cost
     /// every request its timeout.
     pub breaker_failures: u32,
@@ -62,6 +65,7 @@ impl Default for ServingConfig {
             generation: 1,
             store_timeout_ms: 80,
             fallback_timeout_ms: 250,
+            answer_budget_ms: 90,
             breaker_failures: 3,
             breaker_open_ms: 500,
             snapshot_refresh_ms: 400,
@@ -89,6 +93,7 @@ impl ServingConfig {
         within("generation", self.generation.into(), 1, generations)?;
         within("store_timeout_ms", self.store_timeout_ms, 1, 10_000)?;
         within("fallback_timeout_ms", self.fallback_timeout_ms, 1, 10_000)?;
+        within("answer_budget_ms", self.answer_budget_ms, 1, 60_000)?;
         within("breaker_failures", self.breaker_failures.into(), 1, 1_000)?;
         within("breaker_open_ms", self.breaker_open_ms, 1, 60_000)?;
         within("snapshot_refresh_ms", self.snapshot_refresh_ms, 10, 60_000)?;
@@ -116,6 +121,10 @@ impl ServingConfig {
 
     pub(crate) fn marker_refresh(&self) -> Duration {
         Duration::from_millis(self.marker_refresh_ms)
+    }
+
+    pub(crate) fn answer_budget(&self) -> Duration {
+        Duration::from_millis(self.answer_budget_ms)
     }
 
     pub(crate) fn position_wait(&self) -> Duration {

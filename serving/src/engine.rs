@@ -9,6 +9,7 @@ mod tiers;
 use crate::answer::{
     History, HistoryItem, Recommendations, Similar, SimilarItem, Tier, TrendingAnswer, TrendingItem,
 };
+use crate::budget;
 use crate::config::ServingConfig;
 use crate::degraded::Degraded;
 use crate::metrics;
@@ -20,12 +21,14 @@ use catalog::Catalog;
 use filter::Filter;
 use freshness::{Freshly, rfc3339};
 use recommender::ranking::{Session, rank, session_of};
-use schemas::EventKind;
 use schemas::names;
 use schemas::published::{HistoryEntry, NeighbourList, SessionShape, Window};
+use schemas::{EventKind, Position};
 use service_runtime::SharedClock;
 use shopper::Shopper;
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use tiers::Tiers;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -68,6 +71,12 @@ impl Engine {
             catalog: Arc::clone(&self.catalog),
             clock: Arc::clone(&self.clock),
         }
+    }
+
+    /// Makes an answer in its time, whatever the stores do.
+    pub(crate) async fn in_time<F: Future>(&self, min_position: Option<Position>, answer: F) -> F::Output {
+        let wait = min_position.map_or(Duration::ZERO, |_| self.config.position_wait());
+        budget::within(self.config.answer_budget() + wait, answer).await
     }
 
     /// Products for a shopper.
@@ -313,6 +322,6 @@ fn entries_of(products: &[String]) -> Vec<HistoryEntry> {
     products.iter().rev().map(entry).collect()
 }
 
-fn millis(took: std::time::Duration) -> f64 {
+fn millis(took: Duration) -> f64 {
     took.as_micros() as f64 / 1000.0
 }

@@ -9,6 +9,7 @@
 
 pub mod answer;
 mod breaker;
+mod budget;
 pub mod config;
 mod degraded;
 mod engine;

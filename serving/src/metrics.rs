@@ -52,8 +52,8 @@ pub fn describe_metrics() {
     );
     describe_counter!(
         STORE_READS,
-        "Reads by `store` and `outcome` (`ok`, `error`, `timeout`, `open`: not tried because the breaker is open). Alert \
-         when anything but `ok` stays above 1 % for 5 minutes"
+        "Reads by `store` and `outcome` (`ok`, `error`, `timeout`, `open`: not tried because the breaker is open, `no_time`: \
+         not tried because other reads took all of `serving.answer_budget_ms`). Alert when anything but `ok` stays above 1 % for 5 minutes"
     );
     describe_histogram!(
         STORE_READ_SECONDS,

@@ -1,6 +1,7 @@
 //! Reading from the stores: the serving store first, the state store when it is late, gone or incomplete.
 
 use crate::breaker::Breaker;
+use crate::budget;
 use crate::config::ServingConfig;
 use crate::degraded::Degraded;
 use crate::metrics;
@@ -268,12 +269,17 @@ impl<S: ?Sized> Guarded<S> {
     where
         F: Future<Output = Result<T, StoreError>> + 'a,
     {
+        let timeout = budget::left(self.timeout);
+        if timeout.is_zero() {
+            metrics::store_read(self.name, "no_time");
+            return Err(Unavailable);
+        }
         if !self.breaker.allows() {
             metrics::store_read(self.name, "open");
             return Err(Unavailable);
         }
         let begun = Instant::now();
-        let answer = tokio::time::timeout(self.timeout, question(&self.store)).await;
+        let answer = tokio::time::timeout(timeout, question(&self.store)).await;
         metrics::store_read_took(self.name, begun.elapsed());
         match answer {
             Ok(Ok(value)) => {
@@ -287,7 +293,11 @@ impl<S: ?Sized> Guarded<S> {
             }
             Err(_) => {
                 metrics::store_read(self.name, "timeout");
-                tracing::debug!(store = self.name, timeout = ?self.timeout, "a read took too long");
+                tracing::debug!(store = self.name, ?timeout, "a read took too long");
+                if timeout < self.timeout {
+                    // Others took the time: that says nothing about this store.
+                    return Err(Unavailable);
+                }
             }
         }
         self.breaker.failed();

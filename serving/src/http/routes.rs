@@ -70,7 +70,7 @@ async fn recommend(
     uri: Uri,
 ) -> Result<Json<Recommendations>, Problem> {
     let request = params::recommendations(&uri)?;
-    Ok(Json(app.live.engine().recommend(&request, Given::Session, "recommendations").await))
+    Ok(Json(recommended(&app, &request, Given::Session, "recommendations").await))
 }
 
 /// Products for a shopper, asked for by a body
@@ -88,7 +88,7 @@ async fn recommend_by_body(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Recommendations>, Problem> {
     let request = params::recommendations_json(&headers, &body.map_err(unreadable_body)?)?;
-    Ok(Json(app.live.engine().recommend(&request, Given::Session, "recommendations").await))
+    Ok(Json(recommended(&app, &request, Given::Session, "recommendations").await))
 }
 
 /// Products that go with a cart
@@ -106,7 +106,17 @@ async fn recommend_for_cart(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Recommendations>, Problem> {
     let request = params::recommendations_json(&headers, &body.map_err(unreadable_body)?)?;
-    Ok(Json(app.live.engine().recommend(&request, Given::Cart, "cart").await))
+    Ok(Json(recommended(&app, &request, Given::Cart, "cart").await))
+}
+
+async fn recommended(
+    app: &App,
+    request: &RecommendationRequest,
+    given: Given,
+    route: &'static str,
+) -> Recommendations {
+    let engine = app.live.engine();
+    engine.in_time(request.min_position, engine.recommend(request, given, route)).await
 }
 
 /// Products that go with a product
@@ -123,7 +133,8 @@ async fn similar(
     uri: Uri,
 ) -> Result<Json<Similar>, Problem> {
     let request = params::similar(id.map_err(unreadable_path)?.0, &uri)?;
-    Ok(Json(app.live.engine().similar(&request).await))
+    let engine = app.live.engine();
+    Ok(Json(engine.in_time(None, engine.similar(&request)).await))
 }
 
 /// What trends, in the whole shop or in a category
@@ -138,7 +149,8 @@ async fn trending(
     uri: Uri,
 ) -> Result<Json<TrendingAnswer>, Problem> {
     let request = params::trending(&uri)?;
-    Ok(Json(app.live.engine().trending(&request).await))
+    let engine = app.live.engine();
+    Ok(Json(engine.in_time(None, engine.trending(&request)).await))
 }
 
 /// What a shopper did lately, the newest first
@@ -155,7 +167,8 @@ async fn history(
     uri: Uri,
 ) -> Result<Json<History>, Problem> {
     let request = params::history(id.map_err(unreadable_path)?.0, &uri)?;
-    Ok(Json(app.live.engine().history(request).await))
+    let engine = app.live.engine();
+    Ok(Json(engine.in_time(request.min_position, engine.history(request)).await))
 }
 
 fn unreadable_body(rejection: BytesRejection) -> Problem {

@@ -1,3 +1,4 @@
+use crate::budget;
 use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -43,7 +44,7 @@ impl<T> Cached<T> {
         Some(Held { value: Arc::clone(value), age: at.elapsed(), failed: current.failed.is_some() })
     }
 
-    /// A value of at most `max_age` where `load` can give one, else the last good one.
+    /// A value of at most `max_age` where `load` can give one in the answer's time, else the last good one.
     pub(crate) async fn within(
         &self,
         max_age: Duration,
@@ -53,7 +54,7 @@ impl<T> Cached<T> {
         if let Some(held) = self.peek().filter(young) {
             return Some(held);
         }
-        let _alone = self.flight.lock().await;
+        let Some(_alone) = budget::wait(self.flight.lock()).await else { return self.peek() };
         if self.peek().is_none_or(|held| !young(&held)) && !self.failed_lately() {
             self.store(load.await);
         }

@@ -154,6 +154,24 @@ async fn a_store_that_hangs_is_left_alone_after_a_few_tries() {
     assert_eq!(shop.store.faults().reads() - before, 2);
 }
 
+/// The clock stands still but for what is waited for, so the times are exact.
+#[tokio::test]
+async fn stores_that_all_hang_keep_no_answer_longer_than_its_budget() {
+    let config =
+        ServingConfig { answer_budget_ms: 90, store_timeout_ms: 80, breaker_failures: 1_000, ..config() };
+    let shop = shop(config).await;
+    shop.store.faults().delay(Duration::from_secs(3600));
+    shop.state.faults().delay(Duration::from_secs(3600));
+    tokio::time::pause();
+    for (path, items) in [(ASK, &["t", "u"][..]), ("/products/a/similar", &[]), ("/users/7/history", &[])] {
+        let begun = tokio::time::Instant::now();
+        let answer = shop.ok(path).await;
+        let took = begun.elapsed();
+        assert!((Duration::from_millis(90)..Duration::from_millis(100)).contains(&took), "{path}: {took:?}");
+        assert_eq!((ids(&answer), degraded(&answer).0), (items.to_vec(), &json!(true)), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn exclusions_hold_in_every_fallback() {
     let shop = shop(config()).await;

@@ -50,6 +50,7 @@ pub fn config() -> ServingConfig {
     ServingConfig {
         store_timeout_ms: 10_000,
         fallback_timeout_ms: 10_000,
+        answer_budget_ms: 60_000,
         snapshot_refresh_ms: 60_000,
         snapshot_max_age_ms: 3_600_000,
         marker_refresh_ms: 60_000,
