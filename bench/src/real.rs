@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -90,7 +91,10 @@ impl Bench {
     pub async fn new(effort: Effort) -> Result<Self> {
         ensure!(have(&NEEDED), "no servers: call it by `cargo xtask bench`, which starts them");
         let scratch = tempfile::tempdir()?;
-        let number = (std::process::id() % 4_000) as u16 + 4_001;
+        // Several of one process must not meet in one topic; the generation after each is for its replay.
+        static MADE: AtomicU16 = AtomicU16::new(0);
+        let number =
+            4_001 + (std::process::id() % 1_000) as u16 * 4 + 2 * MADE.fetch_add(1, Ordering::Relaxed);
         let names = format!("bench{number}");
         let installation = Installation::new(scratch.path(), &names, &names, number, Redis::Single)?;
         let mut processor = installation.start_ready("stream-processor").await?;

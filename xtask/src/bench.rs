@@ -23,7 +23,7 @@ pub fn bench(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         let run = ["run", "--quiet", "--package", "bench", "--", "--help"];
         return steps::run("bench", Command::new(cargo()).current_dir(&workspace.root).args(run));
     }
-    let build = ["build", "--release", "--workspace", "--bins"];
+    let build = ["build", "--release", "--workspace", "--bins", "--exclude", "xtask"];
     steps::run("build for speed", Command::new(cargo()).current_dir(&workspace.root).args(build))?;
     let programs = workspace.target.join("release");
     let mut command = Command::new(programs.join("bench"));
