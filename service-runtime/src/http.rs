@@ -4,10 +4,12 @@
 mod arrival;
 mod layers;
 mod problem;
+mod security;
 mod serve;
 mod trace;
 
 pub use layers::{instrument, with_fallbacks};
 pub use problem::{Problem, ProblemBody};
+pub use security::KeySecurity;
 pub use serve::serve;
 pub use trace::{TRACEPARENT, Trace, current_trace};

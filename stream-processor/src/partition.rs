@@ -1,5 +1,6 @@
 //! One partition of one stage: load, read, fold, hand on, flush; from its progress again after a failure.
 
+mod dead_letter_log;
 mod driver;
 mod flush;
 mod load;

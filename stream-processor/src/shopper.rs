@@ -41,8 +41,8 @@ pub(crate) struct ShopperOutput {
     pub(crate) activity: Vec<Packed>,
     /// Users whose history changed, or had changed already: who stored the row may have died before it was published.
     pub(crate) users: Vec<String>,
-    /// Why records could not be applied, one for each.
-    pub(crate) dead: Vec<String>,
+    /// Records that could not be applied: the offset of each, and why.
+    pub(crate) dead: Vec<(u64, String)>,
 }
 
 impl Shopper {
@@ -221,7 +221,8 @@ impl Stage for Shopper {
         }
         users.sort_unstable();
         users.dedup();
-        let dead = self.dead[dead_before..].iter().map(|letter| letter.reason.clone()).collect();
+        let dead =
+            self.dead[dead_before..].iter().map(|letter| (letter.offset, letter.reason.clone())).collect();
         ShopperOutput { activity: self.packer.finish(), users, dead }
     }
 

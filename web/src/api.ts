@@ -117,6 +117,8 @@ export interface DeadLetter {
   value: string;
   event: Record<string, unknown> | null;
   redriven_to: string | null;
+  /** Where the log still has it; only where one letter is asked for. */
+  traceparent?: string;
 }
 
 export interface DeadLetters {

@@ -1,8 +1,9 @@
 //! The OpenAPI description. What is read by hand (see `admission`) is described by types that exist for this only.
 
 use axum::Router;
+use service_runtime::http::KeySecurity;
 use utoipa::openapi::OpenApi as Description;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -32,19 +33,16 @@ pub fn docs(description: Description) -> Router {
         (name = "catalog", description = "What the shop sells"),
         (name = "users", description = "Data protection"),
     ),
-    modifiers(&Security),
+    modifiers(&KeySecurity, &KeyInQuery),
 )]
 struct Base;
 
-struct Security;
+/// What pages that are being left send.
+struct KeyInQuery;
 
-impl Modify for Security {
+impl Modify for KeyInQuery {
     fn modify(&self, description: &mut Description) {
         let components = description.components.get_or_insert_default();
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
-        let header = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
-        components.add_security_scheme("api_key", SecurityScheme::ApiKey(header));
         let query = ApiKey::Query(ApiKeyValue::with_description(
             "api_key",
             "For `navigator.sendBeacon`, which can set no headers. Grants the scope `write` only.",

@@ -8,10 +8,9 @@ use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use service_runtime::Problem;
-use service_runtime::http::ProblemBody;
+use service_runtime::http::{KeySecurity, ProblemBody};
 use service_runtime::keys::{Authorized, Read};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi};
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -27,22 +26,9 @@ const MAX_BODY_BYTES: usize = 512 * 1024;
         (name = "products", description = "What goes together, and what trends"),
         (name = "users", description = "What is known of a shopper"),
     ),
-    modifiers(&Security),
+    modifiers(&KeySecurity),
 )]
 struct Document;
-
-/// The two ways to show a key with the scope `read`.
-struct Security;
-
-impl Modify for Security {
-    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
-        let components = description.components.get_or_insert_default();
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
-        let header = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
-        components.add_security_scheme("api_key", SecurityScheme::ApiKey(header));
-    }
-}
 
 /// Every route with its description.
 pub(crate) fn routes() -> OpenApiRouter<App> {

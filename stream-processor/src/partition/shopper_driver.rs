@@ -1,4 +1,5 @@
 use super::TaskError;
+use super::dead_letter_log::DeadLetterLog;
 use super::driver::Driver;
 use crate::context::Context;
 use crate::metrics;
@@ -18,6 +19,7 @@ pub(crate) struct ShopperDriver {
     pub(crate) stage: Shopper,
     pub(crate) queue: Arc<PublishQueue>,
     pub(crate) topic: Arc<str>,
+    pub(crate) dead_letters: DeadLetterLog,
     /// The one that this task appends by, from its beginning to its end. One that took the place of a failed one would leave
     /// a gap: what this task had handed to the failed one comes after what it hands to the new one.
     pub(crate) producer: Arc<dyn Producer>,
@@ -65,7 +67,10 @@ impl Driver for ShopperDriver {
     }
 
     async fn hand_on(&mut self, output: ShopperOutput) -> Result<Vec<Append>, TaskError> {
-        output.dead.into_iter().for_each(metrics::dead_letter);
+        for (offset, reason) in output.dead {
+            self.dead_letters.note(offset, &reason);
+            metrics::dead_letter(reason);
+        }
         let generation = self.context.config.generation;
         let histories = output
             .users
@@ -77,6 +82,7 @@ impl Driver for ShopperDriver {
     }
 
     async fn tick(&mut self) -> Result<(), TaskError> {
+        self.dead_letters.tick();
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Runs a partition's task, and from its progress again after a passing failure, until it is told to stop.
 
 use super::TaskError;
+use super::dead_letter_log::DeadLetterLog;
 use super::load::{Stored, check_marks};
 use super::product_driver::{ProductDriver, Settling};
 use super::shopper_driver::ShopperDriver;
@@ -128,6 +129,7 @@ impl Supervised {
             stage,
             queue: Arc::clone(&publishing.queue),
             topic: context.parts.topics.product_activity.as_str().into(),
+            dead_letters: DeadLetterLog::start(Arc::clone(context), self.partition.partition),
             producer: Arc::clone(&producer),
         };
         let result = self.run_task(driver, publishing, at, token).await;

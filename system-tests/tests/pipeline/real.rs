@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 use std::path::Path;
 use system_tests::dataset::{self, DirectCount};
 use system_tests::have;
-use system_tests::program::{get, proven_digest, run, until};
+use system_tests::program::{Program, get, proven_digest, run, until};
 use system_tests::servers::{Installation, NEEDED, NEEDED_WITH_CLUSTER, Redis, kafka};
 
 const KILLS: u64 = 5;
 /// Of the producer of the poison.
 const TRACE: &[u8; 55] = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const HOUR_MS: i64 = 3_600_000;
 
 /// Sends a file through HTTP and checks that every row was acknowledged.
@@ -80,7 +81,7 @@ async fn kafka_redis_and_cassandra_end_with_the_embedded_state_whatever_is_kille
     let _serving = installation.start_ready("serving").await?;
     windows_equal_a_direct_count(&installation, &direct).await?;
     known_users_get_their_own_recommendations(&installation, &events).await?;
-    poison_is_kept_once_and_stalls_nobody(&installation, &lag).await?;
+    poison_is_kept_once_and_stalls_nobody(&installation, &processor, &lag).await?;
     processor.stop()?;
     proven_digest(&["--config", &installation.config_argument()])?;
     Ok(())
@@ -124,7 +125,11 @@ async fn known_users_get_their_own_recommendations(installation: &Installation, 
     Ok(())
 }
 
-async fn poison_is_kept_once_and_stalls_nobody(installation: &Installation, lag: &str) -> Result<()> {
+async fn poison_is_kept_once_and_stalls_nobody(
+    installation: &Installation,
+    processor: &Program,
+    lag: &str,
+) -> Result<()> {
     let before = get(lag).await.unwrap_or_default();
     let producer = kafka()?.producer(ProducerMode::Bounded { ack_timeout_ms: 10_000, linger_ms: 0 })?;
     let user = "after-the-poison";
@@ -157,7 +162,11 @@ async fn poison_is_kept_once_and_stalls_nobody(installation: &Installation, lag:
     let url = format!("{url}/{}/{}", ours[0]["partition"], ours[0]["offset"]);
     let letter = get(&url).await.unwrap_or_default();
     assert_eq!(letter["traceparent"].as_str().map(str::as_bytes), Some(&TRACE[..]), "{letter}");
-    Ok(())
+    until("a log line about it, with its trace", &url, |_| {
+        let line = |line: &str| line.contains("dead letter") && line.contains(TRACE_ID);
+        processor.said().lines().any(line).then_some(())
+    })
+    .await
 }
 
 #[tokio::test]

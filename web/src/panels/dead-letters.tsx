@@ -1,4 +1,5 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
 import { processor, type DeadLetter, type DeadLetters as Answer, type Redriven } from "../api";
 import { time, words } from "../format";
 import { Panel, Problem } from "../panel";
@@ -64,11 +65,34 @@ function Letter({ letter, busy, redrive }: { letter: DeadLetter; busy: boolean; 
         )}
       </div>
       <p className="note">
-        {time(letter.append_time_ms)}, key <code>{letter.key === "" ? "(none)" : letter.key}</code>
+        {time(letter.append_time_ms)}, key <code>{letter.key === "" ? "(none)" : letter.key}</code> <Trace letter={letter} place={place} />
       </p>
       <pre tabIndex={0} aria-label={`Payload of ${place}`}>
         {letter.event ? JSON.stringify(letter.event, null, 2) : letter.value === "" ? "(empty)" : letter.value}
       </pre>
     </li>
+  );
+}
+
+/** The id of the record's trace. Asked for one by one: each takes a read of the log. */
+function Trace({ letter: { partition, offset }, place }: { letter: DeadLetter; place: string }) {
+  const [asked, setAsked] = useState(false);
+  const whole = useQuery({
+    queryKey: ["dead-letter", partition, offset],
+    queryFn: () => processor<DeadLetter>(`admin/dead-letters/${partition}/${offset}`),
+    enabled: asked,
+    staleTime: Infinity,
+  });
+  const id = whole.data?.traceparent?.split("-")[1];
+  return (
+    <>
+      <button type="button" onClick={() => setAsked(true)} aria-label={`Trace of ${place}`}>
+        Trace
+      </button>{" "}
+      <span role="status">
+        {whole.error && `not to be had: ${whole.error.message}`}
+        {whole.data && (id === undefined ? "none" : <code>{id}</code>)}
+      </span>
+    </>
   );
 }
