@@ -130,8 +130,8 @@ pub struct SimilarRequest {
 #[derive(Debug, Clone, PartialEq, Eq, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct TrendingRequest {
-    /// `popular`, the default: by the weight of the events in the window. `rising`: by demand of the last days against that of the season,
-    /// which takes no window.
+    /// `popular`, the default: by the weight of the events in the window. `rising`: by demand of the last days against that of
+    /// the season, which takes no window.
     #[param(value_type = Option<TrendRank>, inline)]
     pub rank: TrendRank,
     /// `1h`, `24h`, `7d` or `30d`; only with `rank=popular`.
