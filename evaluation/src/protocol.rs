@@ -1,8 +1,10 @@
 //! The protocols: what is learnt when, what is predicted, and when it counts.
 
+mod cold_start;
 mod events;
 mod sessions;
 
+pub use cold_start::cold_start;
 pub use events::{heldout, prequential, prequential_tallies};
 pub use sessions::{live, next_in_session};
 

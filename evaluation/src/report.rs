@@ -18,7 +18,7 @@ pub struct Row {
 /// The result of a protocol on a data set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// `static`, `live`, `prequential` or `heldout`.
+    /// `static`, `live`, `prequential`, `heldout` or `cold-start`.
     pub protocol: &'static str,
     /// The data set's name.
     pub dataset: String,

@@ -64,7 +64,7 @@ fn product(mut row: ProductRow, names: &Interner) {
     for timestamp_ms in [0, 1_700_000_000_000, MAX_TIME_MS] {
         row.observe(EventKind::View, 1, Some("c"), timestamp_ms);
         row.add_pair(names.intern("p"), 1 << 24, timestamp_ms);
-        sums_of(&row.buckets, timestamp_ms);
+        sums_of(&row, timestamp_ms);
     }
     let order = |a: Symbol, b: Symbol| names.name(a).cmp(names.name(b));
     let direct = direct_list(&row.co, row.buckets.newest_ms(), |_| Some(*row.co.popularity()), order);

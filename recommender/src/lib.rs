@@ -14,6 +14,7 @@ pub mod product_row;
 pub mod publishing;
 pub mod ranking;
 pub mod repeats;
+pub mod rising;
 pub mod settings;
 pub mod trending;
 pub mod user_row;

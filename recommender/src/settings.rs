@@ -61,3 +61,10 @@ pub const PROFILE_TOTAL_EXPONENT: f64 = 0.5;
 
 /// Products of a profile whose lists are read: the heaviest. 50: PU −.001.
 pub const PROFILE_PRODUCTS: usize = 20;
+
+/// Events at the usual pace that a product's demand is mixed with before it counts as rising ([`crate::rising`]). No prediction
+/// rests on this and the next: they keep products with a handful of events off the list.
+pub const RISING_PRIOR: f64 = 20.0;
+
+/// Recent events, decayed, that a product needs to be among what rises.
+pub const RISING_MINIMUM: f64 = 5.0;

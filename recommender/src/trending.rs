@@ -1,35 +1,40 @@
 //! Which products of a partition trend: a small index that says whose windows are worth an exact look.
 //!
-//! A product's window sums only shrink as time passes without events, so sums taken earlier are upper bounds. The best k are
+//! A product's window sums and its rise only shrink as time passes without events, so those taken earlier are upper bounds. The best k are
 //! found by looking at the highest bounds, replacing these by exact sums, and repeating until the k best are exact.
 
-use crate::buckets::{Buckets, WindowSum};
+use crate::ProductRow;
+use crate::buckets::WindowSum;
 use crate::interner::Symbol;
+use crate::rising::rise;
 use hashbrown::{HashMap, HashSet};
-use schemas::published::Window;
+use schemas::published::{Trend, Window};
 use std::sync::Arc;
 
-const WINDOWS: usize = Window::ALL.len();
+/// How many lists a product may be in, each of which it has a weight for.
+pub const TRENDS: usize = Trend::ALL.len();
+/// A rise is published in thousandths.
+pub const RISE_UNIT: f64 = 1_000.0;
 const MINUTE_MS: i64 = 60_000;
 
-/// Products published per window.
+/// Products published per list.
 pub const PUBLISHED: usize = 100;
 
-/// Upper bounds of a product's window weights.
-pub type Bounds = [u32; WINDOWS];
+/// Upper bounds of a product's weights, in the order of [`Trend::ALL`].
+pub type Bounds = [u32; TRENDS];
 
 #[derive(Debug)]
 struct Entry {
     product: Symbol,
     bounds: Bounds,
-    counts: [u32; WINDOWS],
+    counts: [u32; TRENDS],
     /// Minute as of which the bounds are exact; 0 = never.
     minute: u32,
     /// Numbers of the categories it is in, ascending.
     categories: Box<[u32]>,
 }
 
-/// Products of one partition with events in an open window.
+/// Products of one partition with events in an open window, or on the rise.
 #[derive(Debug, Default)]
 pub struct TrendingIndex {
     entries: Vec<Entry>,
@@ -46,7 +51,7 @@ pub struct TrendingIndex {
 pub struct TrendingProduct {
     /// The product.
     pub product: Symbol,
-    /// Its sum in the window.
+    /// Its sum in the window; of what rises, its rise in thousandths and its events of 7 days.
     pub sum: WindowSum,
 }
 
@@ -59,13 +64,23 @@ pub enum Ranking {
     Needs(Vec<Symbol>),
 }
 
-/// The window weights of a row as of a time.
-pub fn sums_of(buckets: &Buckets, now_ms: i64) -> [WindowSum; WINDOWS] {
-    Window::ALL.map(|window| buckets.sum(window, now_ms))
+/// The weights of a row as of a time, in the order of [`Trend::ALL`].
+pub fn sums_of(row: &ProductRow, now_ms: i64) -> [WindowSum; TRENDS] {
+    Trend::ALL.map(|trend| match trend {
+        Trend::Popular(window) => row.buckets.sum(window, now_ms),
+        Trend::Rising => {
+            // As of the minute, as windows are, so that what was looked at within one compares.
+            let minute_ms = now_ms - now_ms.rem_euclid(MINUTE_MS);
+            let rise = rise(row.co.popularity(), minute_ms).unwrap_or(0.0);
+            // In bounds: a rise is at most that of demand that is all recent.
+            let weight = (rise * RISE_UNIT) as u64;
+            WindowSum { weight, count: row.buckets.sum(Window::Week, now_ms).count }
+        }
+    })
 }
 
 /// Bounds that need not be written anew at every event: the next powers of two.
-pub fn coarse_bounds(sums: &[WindowSum; WINDOWS]) -> Bounds {
+pub fn coarse_bounds(sums: &[WindowSum; TRENDS]) -> Bounds {
     sums.map(|sum| {
         if sum.weight == 0 { 0 } else { narrow(sum.weight).checked_next_power_of_two().unwrap_or(u32::MAX) }
     })
@@ -85,7 +100,7 @@ impl TrendingIndex {
         &mut self,
         product: Symbol,
         categories: &[impl AsRef<str>],
-        sums: &[WindowSum; WINDOWS],
+        sums: &[WindowSum; TRENDS],
         now_ms: i64,
     ) {
         let place = self.place(product, categories);
@@ -125,15 +140,15 @@ impl TrendingIndex {
         self.entries.is_empty()
     }
 
-    /// The best products of `window` as of `now_ms`, in `category` or (`None`) of all. Weight first, ties by `name_order`.
+    /// The best products of `trend` as of `now_ms`, in `category` or (`None`) of all. Weight first, ties by `name_order`.
     pub fn rank(
         &self,
-        window: Window,
+        trend: Trend,
         category: Option<&str>,
         now_ms: i64,
         name_order: impl Fn(Symbol, Symbol) -> std::cmp::Ordering,
     ) -> Ranking {
-        let w = Window::ALL.iter().position(|known| *known == window).expect("ALL has every window");
+        let w = trend.index();
         let mut best: Vec<&Entry> = match category {
             None => self.entries.iter().filter(|entry| entry.bounds[w] > 0).collect(),
             Some(category) => self
@@ -169,12 +184,12 @@ impl TrendingIndex {
         )
     }
 
-    /// Drops products whose windows are all empty. Places move: costs a pass over the index, so call it seldom.
+    /// Drops products whose windows are all empty and that do not rise. Places move: costs a pass over the index, so call it seldom.
     pub fn compact(&mut self) {
         let gone: HashSet<Symbol> = self
             .entries
             .iter()
-            .filter(|entry| entry.bounds == [0; WINDOWS])
+            .filter(|entry| entry.bounds == [0; TRENDS])
             .map(|entry| entry.product)
             .collect();
         if gone.is_empty() {
@@ -206,7 +221,7 @@ impl TrendingIndex {
             }
             None => {
                 let place = self.entries.len() as u32;
-                let (bounds, counts) = ([0; WINDOWS], [0; WINDOWS]);
+                let (bounds, counts) = ([0; TRENDS], [0; TRENDS]);
                 self.entries.push(Entry { product, bounds, counts, minute: 0, categories: Box::default() });
                 self.places.insert(product, place);
                 place
@@ -235,6 +250,7 @@ impl TrendingIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schemas::EventKind;
 
     const HOUR_MS: i64 = 3_600_000;
 
@@ -245,13 +261,13 @@ mod tests {
     /// Ranks, giving the index the rows that it asks for.
     fn settle(
         index: &mut TrendingIndex,
-        rows: &[Buckets],
-        window: Window,
+        rows: &[ProductRow],
+        trend: Trend,
         category: Option<&str>,
         now: i64,
     ) -> Vec<u32> {
         loop {
-            match index.rank(window, category, now, by_number) {
+            match index.rank(trend, category, now, by_number) {
                 Ranking::Exact(best) => return best.iter().map(|best| best.product.0).collect(),
                 Ranking::Needs(products) => {
                     for product in products {
@@ -263,14 +279,19 @@ mod tests {
         }
     }
 
-    fn rows() -> Vec<Buckets> {
+    fn rows() -> Vec<ProductRow> {
         (0..500u32)
             .map(|product| {
-                let mut buckets = Buckets::default();
+                let mut row = ProductRow::default();
                 for i in 0..(product * 7919 % 97) {
-                    buckets.add(100 * HOUR_MS + i64::from(i * 13 % 40) * HOUR_MS / 8, 1);
+                    row.observe(
+                        EventKind::View,
+                        1,
+                        None,
+                        100 * HOUR_MS + i64::from(i * 13 % 40) * HOUR_MS / 8,
+                    );
                 }
-                buckets
+                row
             })
             .collect()
     }
@@ -279,30 +300,26 @@ mod tests {
     fn the_ranking_is_that_of_a_full_sort_whatever_the_bounds_were() {
         let rows = rows();
         for now in [105 * HOUR_MS, 110 * HOUR_MS, 128 * HOUR_MS, 900 * HOUR_MS] {
-            for window in Window::ALL {
+            for trend in Trend::ALL {
                 let mut index = TrendingIndex::default();
                 for (product, row) in rows.iter().enumerate() {
                     let category = if product % 2 == 0 { "even" } else { "odd" };
                     index.restore(
                         Symbol(product as u32),
                         &[category],
-                        coarse_bounds(&sums_of(row, row.newest_ms())),
+                        coarse_bounds(&sums_of(row, row.buckets.newest_ms())),
                     );
                 }
                 for (category, keep) in [(None, 0..2), (Some("odd"), 1..2)] {
                     let mut expected: Vec<(u64, u32)> = (0..500)
                         .filter(|product| keep.contains(&(product % 2)))
-                        .map(|product| (rows[product as usize].sum(window, now).weight, product))
+                        .map(|product| (sums_of(&rows[product as usize], now)[trend.index()].weight, product))
                         .filter(|(weight, _)| *weight > 0)
                         .collect();
                     expected.sort_by_key(|&(weight, product)| (std::cmp::Reverse(weight), product));
                     let expected: Vec<u32> =
                         expected.into_iter().take(PUBLISHED).map(|(_, product)| product).collect();
-                    assert_eq!(
-                        settle(&mut index, &rows, window, category, now),
-                        expected,
-                        "{window:?} {now}"
-                    );
+                    assert_eq!(settle(&mut index, &rows, trend, category, now), expected, "{trend:?} {now}");
                 }
             }
         }
@@ -315,9 +332,9 @@ mod tests {
         for (product, row) in rows.iter().enumerate() {
             index.update(Symbol(product as u32), &["even"], &sums_of(row, 106 * HOUR_MS), 106 * HOUR_MS);
         }
-        let before = settle(&mut index, &rows, Window::Day, None, 106 * HOUR_MS);
+        let before = settle(&mut index, &rows, Window::Day.into(), None, 106 * HOUR_MS);
         index.compact();
         assert!(index.len() < 500);
-        assert_eq!(settle(&mut index, &rows, Window::Day, None, 106 * HOUR_MS), before);
+        assert_eq!(settle(&mut index, &rows, Window::Day.into(), None, 106 * HOUR_MS), before);
     }
 }

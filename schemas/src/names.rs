@@ -1,7 +1,7 @@
 //! What topics, Redis keys and state items are called. Every derived name carries its generation, so that a replay can
 //! build a new one beside the live one.
 
-use crate::published::Window;
+use crate::published::Trend;
 
 /// Names of the topics. `prefix` (default empty) lets several shops share a Kafka cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub fn neighbours_key(generation: u16, product: &str) -> String {
 }
 
 /// The key of one partition's share of a trending list; `category` empty = global.
-pub fn trending_key(generation: u16, window: Window, category: &str, partition: u32) -> String {
-    format!("t:{generation}:{}:{partition}:{category}", window.name())
+pub fn trending_key(generation: u16, trend: impl Into<Trend>, category: &str, partition: u32) -> String {
+    format!("t:{generation}:{}:{partition}:{category}", trend.into().name())
 }
 
 /// The key of one partition's share of the repeat table.

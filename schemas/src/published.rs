@@ -54,6 +54,48 @@ impl Window {
     }
 }
 
+/// A list of products that trend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Trend {
+    /// By the weight of their events in a window.
+    Popular(Window),
+    /// By the demand of the last days against that of the season.
+    Rising,
+}
+
+impl Trend {
+    /// Every list: those of the windows, the shortest first, then what rises.
+    pub const ALL: [Self; 5] = [
+        Self::Popular(Window::Hour),
+        Self::Popular(Window::Day),
+        Self::Popular(Window::Week),
+        Self::Popular(Window::Month),
+        Self::Rising,
+    ];
+
+    /// The name in keys.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Popular(window) => window.name(),
+            Self::Rising => "rising",
+        }
+    }
+
+    /// The place in [`Self::ALL`].
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Popular(window) => window as usize,
+            Self::Rising => Window::ALL.len(),
+        }
+    }
+}
+
+impl From<Window> for Trend {
+    fn from(window: Window) -> Self {
+        Self::Popular(window)
+    }
+}
+
 /// Bytes before the content of every published value: the format byte and the version.
 pub const HEADER_BYTES: usize = 9;
 
@@ -83,4 +125,17 @@ pub fn open(bytes: &[u8]) -> Result<(Version, Reader<'_>), DecodeError> {
 /// When the value is shorter than its header or of an unknown format.
 pub fn version_of(value: &[u8]) -> Result<Version, DecodeError> {
     open(value).map(|(version, _)| version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_trending_list_knows_its_place_and_has_a_name_of_its_own() {
+        for (place, trend) in Trend::ALL.into_iter().enumerate() {
+            assert_eq!(trend.index(), place);
+            assert!(Trend::ALL[..place].iter().all(|other| other.name() != trend.name()));
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What serving answers.
 
 use crate::degraded::Degraded;
+use crate::request::TrendRank;
 use schemas::EventKind;
 use schemas::published::Window;
 use serde::Serialize;
@@ -164,9 +165,12 @@ pub struct SimilarItem {
 /// What trends, the best first.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct TrendingAnswer {
-    /// The window.
-    #[schema(value_type = String, example = "24h")]
-    pub window: Window,
+    /// By what it is ranked.
+    pub rank: TrendRank,
+    /// The window; only with `rank` = `popular`.
+    #[schema(value_type = Option<String>, example = "24h")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
     /// As asked; null = the whole shop.
     pub category_id: Option<String>,
     /// How many items were asked for.
@@ -184,11 +188,12 @@ pub struct TrendingAnswer {
 pub struct TrendingItem {
     /// The product.
     pub product_id: String,
-    /// Weight of its events in the window: 1 a view, 3 an addition to a cart, 5 a purchase.
+    /// With `rank` = `popular`, the weight of its events in the window: 1 a view, 3 an addition to a cart, 5 a purchase.
+    /// With `rising`, how many times its usual demand it has.
     pub score: f64,
     /// From 1.
     pub rank: u32,
-    /// Events in the window.
+    /// Events in the window; with `rank` = `rising`, in the last 7 days.
     pub count: u64,
 }
 

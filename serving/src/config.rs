@@ -45,7 +45,7 @@ pub struct ServingConfig {
     /// How often the processor's markers are read again, which tell how fresh an answer is, and which generation is live (10 to
     /// 60,000).
     pub marker_refresh_ms: u64,
-    /// Categories whose trending lists are kept (1 to 100,000); about 60 KB each.
+    /// Categories whose trending lists are kept (1 to 100,000); about 75 KB each.
     pub category_cache: usize,
     /// Memory for the neighbour lists of hot products, in MB (0 to 100,000; 0 = none). They are kept until Redis tells that they
     /// have changed, which it does for a single server only: with a cluster nothing is kept.

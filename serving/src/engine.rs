@@ -21,8 +21,9 @@ use catalog::Catalog;
 use filter::Filter;
 use freshness::{Freshly, rfc3339};
 use recommender::ranking::{Session, rank, session_of};
+use recommender::trending::RISE_UNIT;
 use schemas::names;
-use schemas::published::{HistoryEntry, NeighbourList, SessionShape, Window};
+use schemas::published::{HistoryEntry, NeighbourList, SessionShape, Trend, Window};
 use schemas::{EventKind, Position};
 use service_runtime::SharedClock;
 use shopper::Shopper;
@@ -169,14 +170,16 @@ impl Engine {
         let markers = self.snapshots.markers().await;
         let read = self.snapshots.trending(request.category_id.as_deref()).await;
         let filter = Filter::new(&self.catalog, request.category_id.as_deref());
-        let entries = read.value.of(request.window).iter();
+        let trend = request.trend();
+        let unit = if trend == Trend::Rising { RISE_UNIT } else { 1.0 };
+        let entries = read.value.of(trend).iter();
         let items = entries
             .filter(|entry| filter.keep(&entry.product_id, &entry.category))
             .take(request.k as usize)
             .zip(1..)
             .map(|(entry, rank)| TrendingItem {
                 product_id: entry.product_id.clone(),
-                score: entry.score as f64,
+                score: entry.score as f64 / unit,
                 rank,
                 count: entry.count,
             })
@@ -186,7 +189,11 @@ impl Engine {
         let took = begun.elapsed();
         metrics::answered("trending", "none", read.degraded, took);
         TrendingAnswer {
-            window: request.window,
+            rank: request.rank,
+            window: match trend {
+                Trend::Popular(window) => Some(window),
+                Trend::Rising => None,
+            },
             category_id: request.category_id.clone(),
             k: request.k,
             items,

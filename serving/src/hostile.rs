@@ -76,7 +76,7 @@ mod tests {
         prop::collection::vec(prop::sample::select(of.to_vec()), 0..12).prop_map(|parts| parts.concat())
     }
 
-    const QUERY: [&str; 20] = [
+    const QUERY: [&str; 21] = [
         "k=3",
         "k=0",
         "k=",
@@ -93,6 +93,7 @@ mod tests {
         "=",
         "é",
         "window=1h",
+        "rank=rising",
         "min_position=AQAA",
         "min_position=AQD_____________AQ",
         "explain=true",

@@ -1,9 +1,9 @@
 //! What serving is asked.
 
 use schemas::Position;
-use schemas::published::Window;
+use schemas::published::{Trend, Window};
 use schemas::user::{User, UserKey};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 /// Which of the products that a shopper already knows may be recommended.
@@ -29,6 +29,30 @@ impl Seen {
             Self::Exclude => "exclude",
             Self::Include => "include",
             Self::Purchased => "purchased",
+        }
+    }
+}
+
+/// By what a list of trending products is ranked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TrendRank {
+    /// The weight of the products' events in a window.
+    #[default]
+    Popular,
+    /// Demand of the last days against that of the season: what is new, or wanted more than usual.
+    Rising,
+}
+
+impl TrendRank {
+    /// Every rank.
+    pub const ALL: [Self; 2] = [Self::Popular, Self::Rising];
+
+    /// The name in requests.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Popular => "popular",
+            Self::Rising => "rising",
         }
     }
 }
@@ -106,14 +130,28 @@ pub struct SimilarRequest {
 #[derive(Debug, Clone, PartialEq, Eq, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct TrendingRequest {
-    /// `1h`, `24h`, `7d` or `30d`.
+    /// `popular`, the default: by the weight of the events in the window. `rising`: by demand of the last days against that of
+    /// the season, which takes no window.
+    #[param(value_type = Option<TrendRank>, inline)]
+    pub rank: TrendRank,
+    /// `1h`, `24h`, `7d` or `30d`; only with `rank=popular`.
     #[param(value_type = Option<String>, pattern = "^(1h|24h|7d|30d)$", default = "24h")]
-    pub window: Window,
+    pub window: Option<Window>,
     /// Only products of this category.
     pub category_id: Option<String>,
     /// How many items: 1 to 100.
     #[param(value_type = Option<u32>, default = 10, minimum = 1, maximum = 100)]
     pub k: u32,
+}
+
+impl TrendingRequest {
+    /// The list asked for.
+    pub fn trend(&self) -> Trend {
+        match self.rank {
+            TrendRank::Popular => Trend::Popular(self.window.unwrap_or(Window::Day)),
+            TrendRank::Rising => Trend::Rising,
+        }
+    }
 }
 
 /// Asks for what a shopper did lately.

@@ -240,6 +240,21 @@ impl Product {
         })
     }
 
+    /// How many thousandths of its usual demand it has; 0 where it is not above, or too little happened.
+    pub(crate) fn rise(&self, now_ms: i64) -> u64 {
+        let now_ms = now_ms / MINUTE_MS * MINUTE_MS;
+        let demand = |half_life_ms: i64| -> f64 {
+            // Time goes in steps of 1/1024 of a half-life.
+            let step = |at: i64| (at * 1024).div_euclid(half_life_ms) as f64 / 1024.0;
+            let counted = self.events.iter().filter(|(_, _, weight)| *weight > 0);
+            counted.map(|(_, at, _)| (step(*at) - step(now_ms)).exp2()).sum()
+        };
+        let season = demand(90 * DAY_MS);
+        let recent = demand(5 * DAY_MS).min(season);
+        let rise = (recent * 18.0 + 20.0) / (season + 20.0);
+        if recent < 5.0 || rise <= 1.0 { 0 } else { (rise * 1000.0) as u64 }
+    }
+
     /// Number of events of each kind.
     pub(crate) fn totals(&self) -> [u64; 3] {
         [1, 2, 3].map(|kind| self.events.iter().filter(|(of_kind, _, _)| *of_kind == kind).count() as u64)

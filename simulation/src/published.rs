@@ -9,7 +9,7 @@ use bytes::Bytes;
 use recommender::{Interner, ProductRow};
 use schemas::names::{neighbours_key, trending_key};
 use schemas::partition::partition_of;
-use schemas::published::{Neighbour, NeighbourList, TrendingList, Window};
+use schemas::published::{Neighbour, NeighbourList, Trend, TrendingList, Window};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use stores::memory::MemoryServingStore;
@@ -21,6 +21,10 @@ const TRENDING: usize = 100;
 const NEIGHBOURS: usize = 64;
 /// No clock and no event is further ahead of the log's clock.
 const MOST_AHEAD_MS: i64 = 15 * 60_000;
+
+const MINUTE_MS: i64 = 60_000;
+/// 1/1024 of 5 days, the half-life of recent demand.
+const RISE_STEP_MS: i64 = 421_875;
 
 /// The first published list that is not what it should be.
 pub(crate) async fn wrong_list(world: &World, serving: &MemoryServingStore) -> Option<String> {
@@ -87,8 +91,8 @@ fn wrong_list_of(id: &str, row: &ProductRow, list: &NeighbourList, product: &Pro
     })
 }
 
-/// Which list: window, category (empty = all) and partition.
-type Place<'a> = (Window, &'a str, u32);
+/// Which list: what trends, category (empty = all) and partition.
+type Place<'a> = (Trend, &'a str, u32);
 
 /// Product, weight, number of events and category.
 type Trends = Vec<(String, u64, u64, String)>;
@@ -97,7 +101,7 @@ type Trends = Vec<(String, u64, u64, String)>;
 fn trends(
     oracle: &Oracle,
     rows: &BTreeMap<String, ProductRow>,
-    (window, category, partition): Place<'_>,
+    (trend, category, partition): Place<'_>,
     now_ms: i64,
 ) -> Trends {
     let products =
@@ -105,7 +109,11 @@ fn trends(
     let mut trends: Trends = products
         .filter_map(|(id, product)| {
             let own = rows.get(id)?.category.clone();
-            let (count, weight) = product.windows(now_ms)[window as usize];
+            let windows = product.windows(now_ms);
+            let (count, weight) = match trend {
+                Trend::Popular(window) => windows[window as usize],
+                Trend::Rising => (windows[Window::Week as usize].0, product.rise(now_ms)),
+            };
             let is_in = weight > 0 && (category.is_empty() || own == category);
             is_in.then(|| (id.clone(), weight, count, own))
         })
@@ -113,6 +121,23 @@ fn trends(
     trends.sort_by(|a, b| (Reverse(a.1), &a.0).cmp(&(Reverse(b.1), &b.0)));
     trends.truncate(TRENDING);
     trends
+}
+
+/// Whether a list is what it should be. Sums of decayed weights depend a little on the order in which they were added.
+fn is_same(found: &Trends, expected: &Trends, trend: Trend) -> bool {
+    if trend != Trend::Rising {
+        return found == expected;
+    }
+    let expected: BTreeMap<&str, _> =
+        expected.iter().map(|(id, rise, count, category)| (id.as_str(), (*rise, *count, category))).collect();
+    let is_right = |(id, rise, count, category): &(String, u64, u64, String)| {
+        expected.get(id.as_str()).is_some_and(|expected| {
+            rise.abs_diff(expected.0) <= 1 && (*count, category) == (expected.1, expected.2)
+        })
+    };
+    found.len() == expected.len()
+        && found.iter().all(is_right)
+        && found.is_sorted_by(|a, b| (Reverse(a.1), &a.0) < (Reverse(b.1), &b.0))
 }
 
 async fn wrong_trending(
@@ -123,13 +148,13 @@ async fn wrong_trending(
     let categories: BTreeSet<&str> =
         std::iter::once("").chain(rows.values().map(|row| row.category.as_str())).collect();
     let mut places = Vec::new();
-    for window in Window::ALL {
+    for trend in Trend::ALL {
         for category in &categories {
-            places.extend((0..PARTITIONS).map(|partition| (window, *category, partition)));
+            places.extend((0..PARTITIONS).map(|partition| (trend, *category, partition)));
         }
     }
     let key =
-        |&(window, category, partition): &Place<'_>| trending_key(GENERATION, window, category, partition);
+        |&(trend, category, partition): &Place<'_>| trending_key(GENERATION, trend, category, partition);
     let keys: Vec<String> = places.iter().map(key).collect();
     let found = read(serving, &keys).await;
     let state = world.state();
@@ -146,7 +171,8 @@ async fn wrong_trending(
         found.retain(|(id, ..)| place.1.is_empty() || stays(id));
         let as_of_ms = list.map(|list| list.as_of_ms);
         let moments = moments(oracle, place, as_of_ms, latest_ms);
-        let is_right = moments.iter().any(|now_ms| trends(oracle, rows, place, *now_ms) == found);
+        let is_right =
+            moments.iter().any(|now_ms| is_same(&found, &trends(oracle, rows, place, *now_ms), place.0));
         let expected = || moments.iter().min().map(|now_ms| trends(oracle, rows, place, *now_ms));
         (!is_right).then(|| {
             let between = (moments.iter().min(), moments.iter().max());
@@ -162,15 +188,15 @@ async fn wrong_trending(
 /// least that of the newest event, and a clock may be ahead of it.
 fn moments(
     oracle: &Oracle,
-    (window, _, partition): Place<'_>,
+    (trend, _, partition): Place<'_>,
     as_of_ms: Option<i64>,
     latest_ms: i64,
 ) -> Vec<i64> {
-    let (width_ms, kept) = match window {
-        Window::Hour => (60_000, 60),
-        Window::Day => (3_600_000, 24),
-        Window::Week => (3_600_000, 7 * 24),
-        Window::Month => (3_600_000, 30 * 24),
+    let (width_ms, kept) = match trend {
+        Trend::Popular(Window::Hour) => (60_000, 60),
+        Trend::Popular(Window::Day) => (3_600_000, 24),
+        Trend::Popular(Window::Week) | Trend::Rising => (3_600_000, 7 * 24),
+        Trend::Popular(Window::Month) => (3_600_000, 30 * 24),
     };
     let own = oracle.products.iter().filter(|(id, _)| partition_of(id.as_bytes(), PARTITIONS) == partition);
     let times: Vec<i64> = own.flat_map(|(_, product)| product.events.iter().map(|(_, at, _)| *at)).collect();
@@ -178,6 +204,11 @@ fn moments(
     // A list that did not change since is older, and was never written again.
     let mut moments: Vec<i64> = as_of_ms.into_iter().chain([newest_ms, latest_ms]).collect();
     moments.extend(times.iter().map(|at| (at / width_ms + kept) * width_ms));
+    if trend == Trend::Rising {
+        // A rise falls by steps, and is taken as of the minute.
+        let steps = newest_ms / RISE_STEP_MS + 1..=latest_ms / RISE_STEP_MS;
+        moments.extend(steps.map(|step| (step * RISE_STEP_MS / MINUTE_MS + 1) * MINUTE_MS));
+    }
     moments.retain(|moment| (newest_ms..=latest_ms.max(newest_ms)).contains(moment));
     moments
 }

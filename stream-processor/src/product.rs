@@ -144,8 +144,9 @@ impl Product {
         let row = self.rows.get(&product)?;
         let bounds = OpenWindows::bounds_of(row);
         let stored = self.stored_bounds.entry(product).or_default();
-        // The stored bounds need only be upper bounds.
-        if bounds.iter().zip(stored.iter()).all(|(bound, stored)| bound <= stored) {
+        // The stored bounds need only be upper bounds; what an older processor left open is filled in.
+        let is_whole = !stored.contains(&u32::MAX);
+        if is_whole && bounds.iter().zip(stored.iter()).all(|(bound, stored)| bound <= stored) {
             return None;
         }
         *stored = bounds;

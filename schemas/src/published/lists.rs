@@ -130,20 +130,20 @@ impl NeighbourList {
 pub struct TrendingEntry {
     /// The product.
     pub product_id: String,
-    /// Sum of the weights of its events in the window.
+    /// Sum of the weights of its events in the window; in a list of what rises, its demand in thousandths of the usual.
     pub score: u64,
-    /// Number of its events in the window.
+    /// Number of its events in the window; in a list of what rises, in the last 7 days.
     pub count: u64,
     /// Its category where known, else empty.
     pub category: String,
 }
 
-/// One partition's best products of a window, globally or of a category, the best first.
+/// One partition's best products of a [`super::Trend`], globally or of a category, the best first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TrendingList {
     /// Version of the last record of the partition that the list reflects.
     pub version: Version,
-    /// The window's end, milliseconds since 1970 UTC.
+    /// What was now, and so a window's end: milliseconds since 1970 UTC.
     pub as_of_ms: i64,
     /// The products: higher score first, ties by id.
     pub entries: Vec<TrendingEntry>,

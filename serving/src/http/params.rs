@@ -1,6 +1,8 @@
 //! Parameters of a query or a JSON body, checked one by one, so that every refusal names the parameter and what is allowed.
 
-use crate::request::{HistoryRequest, RecommendationRequest, Seen, SimilarRequest, TrendingRequest};
+use crate::request::{
+    HistoryRequest, RecommendationRequest, Seen, SimilarRequest, TrendRank, TrendingRequest,
+};
 use axum::body::Bytes;
 use axum::extract::Query;
 use axum::http::{HeaderMap, StatusCode, Uri, header::CONTENT_TYPE};
@@ -32,7 +34,7 @@ const RECOMMENDATIONS: &[&str] = &[
     "explain",
 ];
 const SIMILAR: &[&str] = &["k", "category_id", "exclude"];
-const TRENDING: &[&str] = &["window", "category_id", "k"];
+const TRENDING: &[&str] = &["rank", "window", "category_id", "k"];
 const HISTORY: &[&str] = &["anonymous", "k", "min_position"];
 /// Those that may be given several times, or as a list.
 const LISTS: [&str; 2] = ["product_id", "exclude"];
@@ -133,6 +135,12 @@ impl Params {
         window.map(Some).ok_or_else(|| invalid("window", "`1h`, `24h`, `7d` or `30d`"))
     }
 
+    fn rank(&mut self) -> Result<TrendRank, Problem> {
+        let Some(name) = self.one("rank") else { return Ok(TrendRank::default()) };
+        let rank = TrendRank::ALL.into_iter().find(|rank| rank.name() == name);
+        rank.ok_or_else(|| invalid("rank", "`popular` or `rising`"))
+    }
+
     fn seen(&mut self) -> Result<Seen, Problem> {
         let Some(name) = self.one("seen") else { return Ok(Seen::default()) };
         let seen = Seen::ALL.into_iter().find(|seen| seen.name() == name);
@@ -218,11 +226,11 @@ pub(crate) fn similar(product_id: String, uri: &Uri) -> Result<SimilarRequest, P
 /// The parameters of `GET /trending`.
 pub(crate) fn trending(uri: &Uri) -> Result<TrendingRequest, Problem> {
     let mut params = Params::from_query(uri, TRENDING)?;
-    Ok(TrendingRequest {
-        window: params.window()?.unwrap_or(Window::Day),
-        category_id: params.id("category_id")?,
-        k: params.k()?,
-    })
+    let (rank, window) = (params.rank()?, params.window()?);
+    if rank == TrendRank::Rising && window.is_some() {
+        return Err(invalid("window", "left out with `rank=rising`, which weighs days against the season"));
+    }
+    Ok(TrendingRequest { rank, window, category_id: params.id("category_id")?, k: params.k()? })
 }
 
 /// The parameters of `GET /users/{id}/history`.

@@ -6,7 +6,7 @@ use crate::reader::{Read, decoded};
 use quick_cache::sync::Cache;
 use recommender::ranking::merge_trending;
 use schemas::names;
-use schemas::published::{TrendingEntry, TrendingList, Window};
+use schemas::published::{Trend, TrendingEntry, TrendingList};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,15 +20,16 @@ const WANTED: usize = 256;
 /// The trending lists, globally or of one category.
 #[derive(Debug, Default)]
 pub(crate) struct TrendingLists {
-    windows: [Vec<TrendingEntry>; Window::ALL.len()],
+    /// In the order of [`Trend::ALL`].
+    lists: [Vec<TrendingEntry>; Trend::ALL.len()],
     /// Set when they came by a detour.
     degraded: Option<Degraded>,
 }
 
 impl TrendingLists {
-    /// The products of a window, the best first.
-    pub(crate) fn of(&self, window: Window) -> &[TrendingEntry] {
-        &self.windows[window as usize]
+    /// The products of a list, the best first.
+    pub(crate) fn of(&self, trend: impl Into<Trend>) -> &[TrendingEntry] {
+        &self.lists[trend.into().index()]
     }
 }
 
@@ -141,12 +142,12 @@ impl Snapshots {
         let Some(layout) = self.layout().await?.value else { return Some(TrendingLists::default()) };
         let partitions = layout.activity_partitions;
         let generation = self.reader.generation();
-        let key = |window, partition| {
-            names::trending_key(generation, window, category.unwrap_or_default(), partition)
+        let key = |trend, partition| {
+            names::trending_key(generation, trend, category.unwrap_or_default(), partition)
         };
-        let keys: Vec<String> = Window::ALL
+        let keys: Vec<String> = Trend::ALL
             .into_iter()
-            .flat_map(|window| (0..partitions).map(move |partition| key(window, partition)))
+            .flat_map(|trend| (0..partitions).map(move |partition| key(trend, partition)))
             .collect();
         let markers = self.markers().await;
         let complete = |index: usize| markers.product_complete(index as u32 % partitions.max(1));
@@ -156,7 +157,7 @@ impl Snapshots {
         }
         let mut lists = TrendingLists { degraded: read.degraded, ..TrendingLists::default() };
         let mut values = read.value.into_iter();
-        for merged in &mut lists.windows {
+        for merged in &mut lists.lists {
             let shares: Vec<TrendingList> = values
                 .by_ref()
                 .take(partitions as usize)

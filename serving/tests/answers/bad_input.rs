@@ -12,6 +12,8 @@ async fn bad_input_is_a_problem_with_a_code() {
         ("/recommendations?min_position=junk", 422, "invalid_min_position"),
         ("/recommendations?limit=3", 422, "unknown_parameter"),
         ("/trending?window=2h", 422, "invalid_window"),
+        ("/trending?rank=falling", 422, "invalid_rank"),
+        ("/trending?rank=rising&window=7d", 422, "invalid_window"),
         ("/products/7/similar?user_id=7", 422, "unknown_parameter"),
         ("/users/7/history?anonymous=perhaps", 422, "invalid_anonymous"),
         ("/users/%ff/history", 400, "malformed_path"),

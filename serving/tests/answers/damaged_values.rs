@@ -3,7 +3,7 @@
 use crate::shop::{ACTIVITY_PARTITIONS, EVENTS_PARTITIONS, GENERATION, Shop, config};
 use bytes::Bytes;
 use fastrand::Rng;
-use schemas::published::{HEADER_BYTES, LastStep, RepeatTable, SessionShape, Window};
+use schemas::published::{HEADER_BYTES, LastStep, RepeatTable, SessionShape, Trend};
 use schemas::{EventKind, Version, names};
 use service_runtime::keys::Keys;
 use stores::{Row, ServingStore, StateStore, Table};
@@ -13,9 +13,9 @@ async fn sound() -> Shop {
     shop.shopper("ada", 5, &[("kettle", EventKind::View, 1), ("teapot", EventKind::Purchase, 3)]).await;
     shop.neighbours("kettle", "kitchen", &[("teapot", 2.0, 3), ("toaster", 1.0, 2), ("pan", 0.5, 0)]).await;
     shop.neighbours("teapot", "kitchen", &[("kettle", 2.0, 3), ("cup", 1.0, 2)]).await;
-    for window in Window::ALL {
-        shop.trending(window, "", &[("kettle", "kitchen"), ("cup", "table"), ("lamp", "")]).await;
-        shop.trending(window, "kitchen", &[("kettle", "kitchen")]).await;
+    for trend in Trend::ALL {
+        shop.trending(trend, "", &[("kettle", "kitchen"), ("cup", "table"), ("lamp", "")]).await;
+        shop.trending(trend, "kitchen", &[("kettle", "kitchen")]).await;
     }
     let mut repeats = RepeatTable::default();
     repeats.version = Version::of(GENERATION, 1);
@@ -38,9 +38,9 @@ fn keys() -> Vec<String> {
         keys.push(names::repeats_key(GENERATION, partition));
         keys.push(names::marker_key(GENERATION, "product", partition));
         let categories = ["", "kitchen"].into_iter();
-        let lists = categories.flat_map(|category| Window::ALL.map(|window| (category, window)));
+        let lists = categories.flat_map(|category| Trend::ALL.map(|trend| (category, trend)));
         keys.extend(
-            lists.map(|(category, window)| names::trending_key(GENERATION, window, category, partition)),
+            lists.map(|(category, trend)| names::trending_key(GENERATION, trend, category, partition)),
         );
     }
     keys.extend((0..EVENTS_PARTITIONS).map(|partition| names::marker_key(GENERATION, "shopper", partition)));

@@ -12,7 +12,7 @@ use recommender::user_row::{Observation, UserRow};
 use schemas::partition::partition_of;
 use schemas::proto::Product;
 use schemas::published::{
-    HistoryEntry, Layout, Marker, Neighbour, NeighbourList, TrendingEntry, TrendingList, UserHistory, Window,
+    HistoryEntry, Layout, Marker, Neighbour, NeighbourList, Trend, TrendingEntry, TrendingList, UserHistory,
 };
 use schemas::user::{User, UserKey};
 use schemas::{EventKind, Position, Version, names};
@@ -155,7 +155,8 @@ impl Shop {
     }
 
     /// Products with their categories, the best first; shared out over the partitions.
-    pub async fn trending(&self, window: Window, category: &str, products: &[(&str, &str)]) {
+    pub async fn trending(&self, trend: impl Into<Trend>, category: &str, products: &[(&str, &str)]) {
+        let trend = trend.into();
         for partition in 0..ACTIVITY_PARTITIONS {
             let entry = |(rank, &(id, category)): (usize, &(&str, &str))| TrendingEntry {
                 product_id: id.to_owned(),
@@ -170,7 +171,7 @@ impl Shop {
                 as_of_ms: NOW_MS,
                 entries: entries.collect(),
             };
-            let key = names::trending_key(GENERATION, window, category, partition);
+            let key = names::trending_key(GENERATION, trend, category, partition);
             self.publish(key, list.version, list.encode()).await;
         }
     }

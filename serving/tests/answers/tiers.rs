@@ -1,6 +1,6 @@
 use crate::shop::{Shop, ids, sources};
 use schemas::EventKind::{AddToCart, Purchase, View};
-use schemas::published::Window;
+use schemas::published::{Trend, Window};
 use serde_json::json;
 use std::collections::HashSet;
 
@@ -197,4 +197,20 @@ async fn similar_trending_and_history_answer_from_what_is_published() {
     );
     assert_eq!(ids(&shop.ok("/users/8/history?k=1").await), ["b"]);
     assert_eq!(ids(&shop.ok("/users/8/history?anonymous=true").await), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_rises_is_a_list_of_its_own_in_the_shop_and_in_a_category() {
+    let shop = shop().await;
+    shop.trending(Trend::Rising, "", &[("new", "toys"), ("t3", "pans")]).await;
+    shop.trending(Trend::Rising, "pans", &[("t3", "pans")]).await;
+    let rising = shop.ok("/trending?rank=rising").await;
+    assert_eq!((ids(&rising), &rising["rank"]), (vec!["new", "t3"], &json!("rising")));
+    assert_eq!(rising["window"], json!(null), "it has none");
+    assert_eq!((&rising["items"][1]["score"], &rising["items"][1]["count"]), (&json!(0.999), &json!(10)));
+    assert_eq!(ids(&shop.ok("/trending?rank=rising&category_id=pans").await), ["t3"]);
+    let popular = shop.ok("/trending?rank=popular&k=2").await;
+    assert_eq!((ids(&popular), &popular["rank"]), (vec!["t1", "t2"], &json!("popular")));
+    assert_eq!(ids(&popular), ids(&shop.ok("/trending?k=2").await), "which is the default");
+    assert_eq!(ids(&shop.ok("/recommendations?k=2").await), ["t1", "t2"], "strangers get what is popular");
 }

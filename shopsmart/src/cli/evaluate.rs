@@ -25,6 +25,8 @@ enum Protocol {
     Prequential,
     /// Learn a whole log, then find the purchase of each user that was taken out of it
     Heldout,
+    /// Predict the first event of each session from what trends then, by each trending list
+    ColdStart,
 }
 
 #[derive(Debug, Args)]
@@ -111,7 +113,8 @@ fn evaluate(args: &EvaluateArgs) -> Result<Report> {
         (Protocol::Live, dataset) => protocol::live(&sessions(dataset, &args.data)?, &name, &settings),
         (Protocol::Prequential, Dataset::Events(log)) => protocol::prequential(&log, &name, &settings),
         (Protocol::Heldout, Dataset::Events(log)) => protocol::heldout(log, &name, &settings)?,
-        (Protocol::Prequential | Protocol::Heldout, Dataset::Sessions(_)) => {
+        (Protocol::ColdStart, Dataset::Events(log)) => protocol::cold_start(&log, &name, &settings),
+        (Protocol::Prequential | Protocol::Heldout | Protocol::ColdStart, Dataset::Sessions(_)) => {
             bail!("{}: this protocol needs users and kinds of events, so events.csv", args.data.display())
         }
     };

@@ -4,12 +4,12 @@ use crate::rules::{Rule, is_broken};
 use crate::stage::Stage;
 use bytes::Bytes;
 use recommender::buckets::WindowSum;
-use recommender::trending::{Ranking, TrendingIndex, TrendingProduct, sums_of};
+use recommender::trending::{Ranking, TRENDS, TrendingIndex, TrendingProduct, sums_of};
 use recommender::{ProductRow, Symbol};
 use schemas::Version;
 use schemas::names::trending_key;
 use schemas::partition::{partition_of, shards_of_partition};
-use schemas::published::{TrendingEntry, TrendingList, Window};
+use schemas::published::{Trend, TrendingEntry, TrendingList};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use stores::{StoreError, Table};
@@ -29,7 +29,7 @@ pub(crate) struct TrendingPublisher {
     due: VecDeque<String>,
     is_due: HashSet<String>,
     /// The entries of each list as last published.
-    published: HashMap<(Window, String), Vec<TrendingEntry>>,
+    published: HashMap<(Trend, String), Vec<TrendingEntry>>,
     /// Minute of the last round: when it changes, windows have moved and every category is due.
     minute: i64,
 }
@@ -80,12 +80,12 @@ impl TrendingPublisher {
 
     /// A product's windows changed.
     pub(crate) fn changed(&mut self, product: Symbol, row: &ProductRow, now_ms: i64) {
-        self.look_at(product, &row.category, &sums_of(&row.buckets, now_ms), now_ms);
+        self.look_at(product, &row.category, &sums_of(row, now_ms), now_ms);
     }
 
     /// Tells the index what a product's windows and categories are. The lists of those that it is in now, and of the one that it
     /// was in before, are due.
-    fn look_at(&mut self, product: Symbol, own: &str, sums: &[WindowSum; Window::ALL.len()], now_ms: i64) {
+    fn look_at(&mut self, product: Symbol, own: &str, sums: &[WindowSum; TRENDS], now_ms: i64) {
         let before = self.index.category_of(product).to_owned();
         let categories = self.categories_of(self.context.names.name(product), own);
         self.index.update(product, &categories, sums, now_ms);
@@ -123,14 +123,14 @@ impl TrendingPublisher {
             all.into_iter().for_each(|category| self.make_due(category));
         }
         let mut values = Vec::new();
-        for window in Window::ALL {
-            values.extend(self.list(product, window, None, version, now_ms).await?);
+        for trend in Trend::ALL {
+            values.extend(self.list(product, trend, None, version, now_ms).await?);
         }
         for _ in 0..CATEGORIES_PER_ROUND {
             let Some(category) = self.due.pop_front() else { break };
             self.is_due.remove(&category);
-            for window in Window::ALL {
-                values.extend(self.list(product, window, Some(&category), version, now_ms).await?);
+            for trend in Trend::ALL {
+                values.extend(self.list(product, trend, Some(&category), version, now_ms).await?);
             }
         }
         Ok(values)
@@ -140,7 +140,7 @@ impl TrendingPublisher {
     async fn list(
         &mut self,
         product: &mut Product,
-        window: Window,
+        trend: Trend,
         category: Option<&str>,
         version: Version,
         now_ms: i64,
@@ -148,13 +148,13 @@ impl TrendingPublisher {
         let context = Arc::clone(&self.context);
         let best = loop {
             let names = &context.names;
-            match self.index.rank(window, category, now_ms, |a, b| names.name(a).cmp(names.name(b))) {
+            match self.index.rank(trend, category, now_ms, |a, b| names.name(a).cmp(names.name(b))) {
                 Ranking::Exact(best) => break best,
                 Ranking::Needs(products) => self.refresh(product, products, now_ms).await?,
             }
         };
         let entries: Vec<TrendingEntry> = best.iter().filter_map(|best| self.entry(product, best)).collect();
-        let key = (window, category.unwrap_or_default().to_owned());
+        let key = (trend, category.unwrap_or_default().to_owned());
         let before = self.published.get(&key);
         // After a start it is not known what an earlier owner published: also that there is nothing any more has to be said.
         let is_known = match before {
@@ -164,7 +164,7 @@ impl TrendingPublisher {
         if is_known {
             return Ok(None);
         }
-        let name = trending_key(context.config.generation, window, &key.1, self.partition);
+        let name = trending_key(context.config.generation, trend, &key.1, self.partition);
         self.published.insert(key, entries.clone());
         let list = TrendingList { version, as_of_ms: now_ms, entries };
         Ok(Some((name, Bytes::from(list.encode()))))
@@ -199,7 +199,7 @@ impl TrendingPublisher {
         read_again(&self.context, product, &products).await?;
         for symbol in products {
             let (sums, own) = match product.row(symbol) {
-                Some(row) => (sums_of(&row.buckets, now_ms), row.category.clone()),
+                Some(row) => (sums_of(row, now_ms), row.category.clone()),
                 None => Default::default(),
             };
             self.look_at(symbol, &own, &sums, now_ms);

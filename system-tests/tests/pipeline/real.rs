@@ -80,6 +80,7 @@ async fn kafka_redis_and_cassandra_end_with_the_embedded_state_whatever_is_kille
     processor = installation.start_ready("stream-processor").await?;
     let _serving = installation.start_ready("serving").await?;
     windows_equal_a_direct_count(&installation, &direct).await?;
+    something_rises_above_its_usual_demand(&installation).await?;
     known_users_get_their_own_recommendations(&installation, &events).await?;
     poison_is_kept_once_and_stalls_nobody(&installation, &processor, &lag).await?;
     processor.stop()?;
@@ -103,6 +104,18 @@ async fn windows_equal_a_direct_count(installation: &Installation, direct: &Dire
         })
         .await?;
     }
+    Ok(())
+}
+
+async fn something_rises_above_its_usual_demand(installation: &Installation) -> Result<()> {
+    let url = format!("http://{}/trending?rank=rising&k=50", installation.serving);
+    let rises: Vec<f64> = until("products that rise", &url, |answer| {
+        let items = answer["items"].as_array().filter(|items| !items.is_empty())?;
+        items.iter().map(|item| item["score"].as_f64()).collect()
+    })
+    .await?;
+    assert!(rises.is_sorted_by(|a, b| a >= b), "the best first: {rises:?}");
+    assert!(rises.iter().all(|rise| (1.0..18.0).contains(rise)), "times the usual demand: {rises:?}");
     Ok(())
 }
 

@@ -1,0 +1,124 @@
+use super::Settings;
+use crate::data::{EventLog, Id};
+use crate::metrics::{K, Tally};
+use crate::report::Report;
+use crate::{Map, Set};
+use recommender::trending::{Ranking, TrendingIndex, sums_of};
+use recommender::user_row::{Observation, SESSION_GAP_MS};
+use recommender::{Interner, ProductRow, Symbol, UserRow};
+use schemas::published::Trend;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// Products with their windows and decayed demand, and the index that ranks them: what the product stage keeps.
+#[derive(Default)]
+struct Shop {
+    users: Map<Id, UserRow>,
+    rows: Vec<ProductRow>,
+    index: TrendingIndex,
+    events: u64,
+}
+
+impl Shop {
+    fn learn(&mut self, user: Id, observation: &Observation) {
+        let weight = self.users.entry(user).or_default().apply(observation).weight;
+        let (product, now_ms) = (observation.product, observation.timestamp_ms);
+        let row = &mut self.rows[product.0 as usize];
+        row.observe(observation.kind, weight, None, now_ms);
+        self.index.update(product, &[""; 0], &sums_of(row, now_ms), now_ms);
+        self.events += 1;
+    }
+
+    fn best(&mut self, trend: Trend, now_ms: i64, names: &Interner) -> Vec<Id> {
+        loop {
+            match self.index.rank(trend, None, now_ms, |a, b| names.name(a).cmp(names.name(b))) {
+                Ranking::Exact(best) => return best.iter().map(|best| best.product.0).take(K).collect(),
+                Ranking::Needs(products) => {
+                    for product in products {
+                        let sums = sums_of(&self.rows[product.0 as usize], now_ms);
+                        self.index.update(product, &[""; 0], &sums, now_ms);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Predicts the first event of each session from what trends, as for a shopper of whom nothing is known, by each of the trending
+/// lists, made anew every hour. What counts is what is new to the shopper: the others came back to where they had left off.
+pub fn cold_start(log: &EventLog, dataset: &str, settings: &Settings<'_>) -> Report {
+    let names = Interner::default();
+    log.items.iter().for_each(|item| {
+        names.intern(item);
+    });
+    let mut shop = Shop::default();
+    shop.rows.resize_with(log.items.len(), ProductRow::default);
+    let mut last_ms: Map<Id, i64> = Map::default();
+    let mut known: Set<(Id, Id)> = Set::default();
+    let mut counted = Trend::ALL.map(|_| vec![Tally::default(); log.users.len()]);
+    let (mut lists, mut hour) = (Trend::ALL.map(|_| Vec::new()), i64::MIN);
+    for (done, event) in log.events.iter().enumerate() {
+        let now_ms = event.timestamp_ms;
+        let before = last_ms.insert(event.user, now_ms);
+        if done > 0 && before.is_none_or(|before| now_ms - before > SESSION_GAP_MS) {
+            if now_ms / HOUR_MS != hour {
+                hour = now_ms / HOUR_MS;
+                lists = Trend::ALL.map(|trend| shop.best(trend, now_ms, &names));
+            }
+            for (counted, list) in counted.iter_mut().zip(&lists) {
+                counted[event.user as usize]
+                    .add(list, event.item, |item| known.contains(&(event.user, item)));
+            }
+        }
+        known.insert((event.user, event.item));
+        let observation = Observation {
+            product: Symbol(event.item),
+            kind: event.kind,
+            timestamp_ms: now_ms,
+            append_time_ms: now_ms,
+            fingerprint: shop.events,
+        };
+        shop.learn(event.user, &observation);
+        if done % 500 == 0 {
+            (settings.progress)("what trends", done, log.events.len());
+        }
+    }
+    let mut tallies: Vec<_> =
+        Trend::ALL.map(|trend| trend.name().to_owned()).into_iter().zip(counted).collect();
+    // First, so that it is what the others are compared with.
+    tallies.rotate_left(Trend::Rising.index());
+    Report::new("cold-start", dataset, &tallies)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Click;
+    use schemas::EventKind;
+
+    #[test]
+    fn first_events_are_predicted_from_what_trends_then() {
+        let click = |(hour, (user, item)): (i64, (Id, Id))| Click {
+            user,
+            item,
+            kind: EventKind::View,
+            timestamp_ms: 1_600_000_000_000 + hour * 2 * HOUR_MS,
+        };
+        // Each user begins with product 1, two hours after the one before, and goes on with product 2 at once.
+        let events = (0..10).flat_map(|user| [(i64::from(user), (user, 1)), (i64::from(user), (user, 2))]);
+        let log = EventLog {
+            items: (0..3).map(|item| format!("i{item}")).collect(),
+            users: (0..10).map(|user| format!("u{user}")).collect(),
+            events: events.map(click).collect(),
+            held_out: None,
+        };
+        let settings = Settings { algorithms: Vec::new(), first_prefix: None, progress: &|_, _, _| () };
+        let report = cold_start(&log, "shop", &settings);
+        assert_eq!(report.targets, 9, "all but the very first");
+        let found =
+            |name: &str| report.algorithms.iter().find(|row| row.name == name).unwrap().metrics.hr_at_20;
+        assert_eq!(found("1h"), 0.0, "it is empty by then");
+        assert_eq!(found("24h"), 1.0);
+        assert!((found("rising") - 4.0 / 9.0).abs() < 1e-9, "once there are more than five");
+    }
+}
