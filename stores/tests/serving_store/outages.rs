@@ -162,7 +162,16 @@ async fn a_replica_that_was_promoted_takes_over() {
     let store = store(cluster.urls(), true);
     let (first, second) = (values(Version::of(1, 1)), values(Version::of(1, 2)));
     store.put_many(second.clone()).await.unwrap();
-    let _: u64 = cluster.nodes[0].run("WAIT 1 10000").await;
+    let offset = async |node: &RedisServer, field: &str| -> u64 {
+        let info = node.run::<String>("INFO replication").await;
+        info.lines().find_map(|line| line.strip_prefix(field)?.trim().parse().ok()).expect("it replicates")
+    };
+    // WAIT would not do: it is about what its own connection wrote.
+    let written = offset(&cluster.nodes[0], "master_repl_offset:").await;
+    eventually("the replica has everything", async || {
+        offset(&cluster.nodes[3], "slave_repl_offset:").await >= written
+    })
+    .await;
     // The old primary dies with the promotion, so nothing can be asked of it any more.
     let old = cluster.nodes.remove(0);
     cluster.nodes[2].run::<()>("CLUSTER FAILOVER TAKEOVER").await;
