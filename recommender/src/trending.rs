@@ -1,7 +1,8 @@
 //! Which products of a partition trend: a small index that says whose windows are worth an exact look.
 //!
-//! A product's window sums and its rise only shrink as time passes without events, so those taken earlier are upper bounds. The best k are
-//! found by looking at the highest bounds, replacing these by exact sums, and repeating until the k best are exact.
+//! A product's window sums and its rise only shrink as time passes without events, so those taken earlier are upper bounds.
+//! The best k are found by looking at the highest bounds, replacing these by exact sums, and repeating until the k best are
+//! exact.
 
 use crate::ProductRow;
 use crate::buckets::WindowSum;

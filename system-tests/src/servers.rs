@@ -145,7 +145,7 @@ listen = "{serving}"
     /// # Errors
     /// When it cannot be started.
     pub fn start(&self, name: &str) -> Result<Program> {
-        Program::start(name, &["--config", &self.config_argument()], &self.scratch)
+        self.start_with(name, &[])
     }
 
     /// As [`Self::start`], with settings in its environment.
