@@ -2,6 +2,7 @@
 //! and the all-in-one program do.
 
 mod exposition;
+mod series;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 pub use self::exposition::{Exposition, Family, Kind};
+pub use self::series::Series;
 use crate::config::{LogConfig, LogFormat};
 
 /// Bounds of every histogram whose name ends in `_seconds`. They begin below the fastest answer measured (0.1 ms) and

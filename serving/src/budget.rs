@@ -20,6 +20,11 @@ pub(crate) fn left(limit: Duration) -> Duration {
         .unwrap_or(limit)
 }
 
+/// Whether this is an answer that may wait no longer.
+pub(crate) fn is_over() -> bool {
+    DEADLINE.try_with(|deadline| *deadline <= Instant::now()).unwrap_or(false)
+}
+
 /// Waits for what others do, for as long as the answer has time; outside of one until it is done.
 pub(crate) async fn wait<F: Future>(work: F) -> Option<F::Output> {
     match DEADLINE.try_with(|deadline| *deadline) {
@@ -42,10 +47,13 @@ mod tests {
             assert_eq!(left(limit), limit);
             advance(limit).await;
             assert_eq!(left(limit), Duration::from_millis(10));
+            assert!(!is_over());
             assert_eq!(wait(std::future::pending::<()>()).await, None);
             assert_eq!(left(limit), Duration::ZERO);
+            assert!(is_over());
         })
         .await;
+        assert!(!is_over());
         assert_eq!(wait(async { 7 }).await, Some(7));
     }
 }

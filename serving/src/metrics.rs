@@ -2,8 +2,8 @@
 //! tell how the answers came about.
 
 use crate::degraded::Degraded;
-use metrics::{counter, describe_counter, describe_histogram, histogram};
-use service_runtime::telemetry::{Family, Kind};
+use metrics::{Counter, Histogram, describe_counter, describe_histogram};
+use service_runtime::telemetry::{Family, Kind, Series};
 use std::time::Duration;
 
 const ANSWERS: &str = "serving_answers_total";
@@ -80,35 +80,44 @@ pub fn describe_metrics() {
     GENERATION.describe();
 }
 
+static ANSWERS_BY: Series<Counter, 2> = Series::counters(ANSWERS, ["route", "strategy"]);
+static ANSWER_SECONDS_BY: Series<Histogram, 2> = Series::histograms(ANSWER_SECONDS, ["route", "strategy"]);
+static DEGRADED_BY: Series<Counter, 1> = Series::counters(DEGRADED, ["reason"]);
+static STORE_READS_BY: Series<Counter, 2> = Series::counters(STORE_READS, ["store", "outcome"]);
+static STORE_READ_SECONDS_BY: Series<Histogram, 1> = Series::histograms(STORE_READ_SECONDS, ["store"]);
+static CACHE_BY: Series<Counter, 2> = Series::counters(CACHE, ["cache", "outcome"]);
+static UNREADABLE_ALL: Series<Counter, 0> = Series::counters(UNREADABLE, []);
+static POSITION_WAITS_BY: Series<Counter, 1> = Series::counters(POSITION_WAITS, ["reached"]);
+
 pub(crate) fn answered(
     route: &'static str,
     strategy: &'static str,
     degraded: Option<Degraded>,
     took: Duration,
 ) {
-    counter!(ANSWERS, "route" => route, "strategy" => strategy).increment(1);
-    histogram!(ANSWER_SECONDS, "route" => route, "strategy" => strategy).record(took);
+    ANSWERS_BY.of([route, strategy]).increment(1);
+    ANSWER_SECONDS_BY.of([route, strategy]).record(took);
     if let Some(degraded) = degraded {
-        counter!(DEGRADED, "reason" => degraded.code()).increment(1);
+        DEGRADED_BY.of([degraded.code()]).increment(1);
     }
 }
 
 pub(crate) fn store_read(store: &'static str, outcome: &'static str) {
-    counter!(STORE_READS, "store" => store, "outcome" => outcome).increment(1);
+    STORE_READS_BY.of([store, outcome]).increment(1);
 }
 
 pub(crate) fn store_read_took(store: &'static str, took: Duration) {
-    histogram!(STORE_READ_SECONDS, "store" => store).record(took);
+    STORE_READ_SECONDS_BY.of([store]).record(took);
 }
 
 pub(crate) fn cache(cache: &'static str, outcome: &'static str, look_ups: usize) {
-    counter!(CACHE, "cache" => cache, "outcome" => outcome).increment(look_ups as u64);
+    CACHE_BY.of([cache, outcome]).increment(look_ups as u64);
 }
 
 pub(crate) fn unreadable() {
-    counter!(UNREADABLE).increment(1);
+    UNREADABLE_ALL.of([]).increment(1);
 }
 
 pub(crate) fn position_wait(reached: bool) {
-    counter!(POSITION_WAITS, "reached" => if reached { "true" } else { "false" }).increment(1);
+    POSITION_WAITS_BY.of([if reached { "true" } else { "false" }]).increment(1);
 }

@@ -4,9 +4,9 @@ use crate::packed::{SERVING_STORE, STATE_STORE};
 use crate::{Changes, Row, RowStream, ServingStore, StateStore, StoreError, Table, WatchingReader};
 use async_trait::async_trait;
 use bytes::Bytes;
-use metrics::{counter, describe_counter, describe_histogram, histogram};
+use metrics::{Histogram, counter, describe_counter, describe_histogram, histogram};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 const SECONDS: &str = "store_request_seconds";
@@ -28,73 +28,119 @@ pub fn describe_metrics() {
 
 /// A store whose requests are measured.
 #[derive(Debug)]
-pub struct Measured<S>(S);
+pub struct Measured<S> {
+    inner: S,
+    operations: Operations,
+}
 
 impl<S> Measured<S> {
     /// Wraps a store.
     pub fn new(inner: S) -> Self {
-        Self(inner)
+        Self { inner, operations: Operations::default() }
     }
 }
 
-async fn measure<T>(
-    store: &'static str,
-    operation: &'static str,
-    request: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    let begun = Instant::now();
-    let result = request.await;
-    histogram!(SECONDS, "store" => store, "operation" => operation).record(begun.elapsed());
-    if result.is_err() {
-        counter!(FAILURES, "store" => store, "operation" => operation).increment(1);
+/// What may be asked of a store.
+#[derive(Debug, Clone, Copy)]
+enum Operation {
+    Read,
+    ReadWatched,
+    ReadMarkers,
+    Write,
+    WriteMarker,
+    Scan,
+}
+
+impl Operation {
+    const COUNT: usize = Self::Scan as usize + 1;
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::ReadWatched => "read_watched",
+            Self::ReadMarkers => "read_markers",
+            Self::Write => "write",
+            Self::WriteMarker => "write_marker",
+            Self::Scan => "scan",
+        }
     }
-    result
+}
+
+/// The times of each operation. A series is looked up once, when the first request is done: by then there is a recorder, and
+/// looking it up each time took longer than some requests.
+#[derive(Debug, Default)]
+struct Operations([OnceLock<Histogram>; Operation::COUNT]);
+
+impl Operations {
+    async fn measure<T>(
+        &self,
+        store: &'static str,
+        operation: Operation,
+        request: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let begun = Instant::now();
+        let result = request.await;
+        let name = operation.name();
+        let seconds = self.0[operation as usize]
+            .get_or_init(|| histogram!(SECONDS, "store" => store, "operation" => name));
+        seconds.record(begun.elapsed());
+        if result.is_err() {
+            counter!(FAILURES, "store" => store, "operation" => name).increment(1);
+        }
+        result
+    }
 }
 
 #[async_trait]
 impl<S: ServingStore> ServingStore for Measured<S> {
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, StoreError> {
-        measure(SERVING_STORE, "read", self.0.get_many(keys)).await
+        self.operations.measure(SERVING_STORE, Operation::Read, self.inner.get_many(keys)).await
     }
 
     async fn put_many(&self, values: Vec<(String, Bytes)>) -> Result<(), StoreError> {
-        measure(SERVING_STORE, "write", self.0.put_many(values)).await
+        self.operations.measure(SERVING_STORE, Operation::Write, self.inner.put_many(values)).await
     }
 
     async fn put_marker(&self, key: &str, value: Bytes) -> Result<(), StoreError> {
-        measure(SERVING_STORE, "write_marker", self.0.put_marker(key, value)).await
+        self.operations
+            .measure(SERVING_STORE, Operation::WriteMarker, self.inner.put_marker(key, value))
+            .await
     }
 
     async fn get_markers(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, StoreError> {
-        measure(SERVING_STORE, "read_markers", self.0.get_markers(keys)).await
+        self.operations.measure(SERVING_STORE, Operation::ReadMarkers, self.inner.get_markers(keys)).await
     }
 
     async fn check(&self) -> Result<Vec<String>, StoreError> {
-        self.0.check().await
+        self.inner.check().await
     }
 
     fn watch(&self, changes: Arc<dyn Changes>) -> Option<Arc<dyn WatchingReader>> {
-        Some(Arc::new(MeasuredReader(self.0.watch(changes)?)))
+        let inner = self.inner.watch(changes)?;
+        Some(Arc::new(MeasuredReader { inner, operations: Operations::default() }))
     }
 }
 
-struct MeasuredReader(Arc<dyn WatchingReader>);
+struct MeasuredReader {
+    inner: Arc<dyn WatchingReader>,
+    operations: Operations,
+}
 
 #[async_trait]
 impl WatchingReader for MeasuredReader {
     fn is_following(&self) -> bool {
-        self.0.is_following()
+        self.inner.is_following()
     }
 
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, StoreError> {
-        measure(SERVING_STORE, "read_watched", self.0.get_many(keys)).await
+        self.operations.measure(SERVING_STORE, Operation::ReadWatched, self.inner.get_many(keys)).await
     }
 }
 
 #[async_trait]
 impl<S: StateStore> StateStore for Measured<S> {
     async fn migrate(&self) -> Result<(), StoreError> {
-        self.0.migrate().await
+        self.inner.migrate().await
     }
 
     async fn get_many(
@@ -103,18 +149,24 @@ impl<S: StateStore> StateStore for Measured<S> {
         generation: u16,
         keys: &[String],
     ) -> Result<Vec<Option<Row>>, StoreError> {
-        measure(STATE_STORE, "read", self.0.get_many(table, generation, keys)).await
+        self.operations
+            .measure(STATE_STORE, Operation::Read, self.inner.get_many(table, generation, keys))
+            .await
     }
 
     async fn put_many(&self, table: Table, generation: u16, rows: Vec<Row>) -> Result<(), StoreError> {
-        measure(STATE_STORE, "write", self.0.put_many(table, generation, rows)).await
+        self.operations
+            .measure(STATE_STORE, Operation::Write, self.inner.put_many(table, generation, rows))
+            .await
     }
 
     async fn scan(&self, table: Table, generation: u16) -> Result<RowStream, StoreError> {
-        measure(STATE_STORE, "scan", self.0.scan(table, generation)).await
+        self.operations.measure(STATE_STORE, Operation::Scan, self.inner.scan(table, generation)).await
     }
 
     async fn scan_shard(&self, table: Table, generation: u16, shard: u32) -> Result<RowStream, StoreError> {
-        measure(STATE_STORE, "scan", self.0.scan_shard(table, generation, shard)).await
+        self.operations
+            .measure(STATE_STORE, Operation::Scan, self.inner.scan_shard(table, generation, shard))
+            .await
     }
 }

@@ -102,7 +102,9 @@ async fn recommended(
     route: &'static str,
 ) -> Recommendations {
     let engine = app.live.engine();
-    engine.in_time(request.min_position, engine.recommend(request, given, route)).await
+    // It is large, and would be copied from one layer's future into the next.
+    let answer = Box::pin(engine.recommend(request, given, route));
+    engine.in_time(request.min_position, answer).await
 }
 
 /// Products that go with a product

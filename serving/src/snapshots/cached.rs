@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// After a load that failed nobody tries again for this long: whoever asks gets what there is.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(250);
+/// After a load that came to nothing no answer tries again for this long: whoever asks gets what there is.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// A value that is loaded again from time to time, by one caller at a time. A load that fails leaves the last good value.
 #[derive(Debug)]
@@ -18,7 +18,10 @@ pub(crate) struct Cached<T> {
 #[derive(Debug)]
 struct Current<T> {
     held: Option<(Instant, Arc<T>)>,
-    failed: Option<Instant>,
+    /// Whether the last load failed.
+    failed: bool,
+    /// When a load last came to nothing.
+    in_vain: Option<Instant>,
 }
 
 /// A cached value and how old it is.
@@ -32,7 +35,10 @@ pub(crate) struct Held<T> {
 
 impl<T> Default for Cached<T> {
     fn default() -> Self {
-        Self { current: RwLock::new(Current { held: None, failed: None }), flight: Mutex::default() }
+        Self {
+            current: RwLock::new(Current { held: None, failed: false, in_vain: None }),
+            flight: Mutex::default(),
+        }
     }
 }
 
@@ -41,7 +47,7 @@ impl<T> Cached<T> {
     pub(crate) fn peek(&self) -> Option<Held<T>> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         let (at, value) = current.held.as_ref()?;
-        Some(Held { value: Arc::clone(value), age: at.elapsed(), failed: current.failed.is_some() })
+        Some(Held { value: Arc::clone(value), age: at.elapsed(), failed: current.failed })
     }
 
     /// A value of at most `max_age` where `load` can give one in the answer's time, else the last good one.
@@ -55,7 +61,7 @@ impl<T> Cached<T> {
             return Some(held);
         }
         let Some(_alone) = budget::wait(self.flight.lock()).await else { return self.peek() };
-        if self.peek().is_none_or(|held| !young(&held)) && !self.failed_lately() {
+        if self.peek().is_none_or(|held| !young(&held)) && !self.tried_in_vain() {
             self.store(load.await);
         }
         self.peek()
@@ -67,18 +73,23 @@ impl<T> Cached<T> {
         self.store(load.await);
     }
 
-    fn failed_lately(&self) -> bool {
+    fn tried_in_vain(&self) -> bool {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current.failed.is_some_and(|at| at.elapsed() < PAUSE_AFTER_FAILURE)
+        current.in_vain.is_some_and(|at| at.elapsed() < PAUSE)
     }
 
     fn store(&self, loaded: Option<T>) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         match loaded {
             Some(value) => {
-                *current = Current { held: Some((Instant::now(), Arc::new(value))), failed: None };
+                let held = Some((Instant::now(), Arc::new(value)));
+                *current = Current { held, failed: false, in_vain: None };
             }
-            None => current.failed = Some(Instant::now()),
+            None => {
+                // An answer that had no more time says nothing about the store: others are not told that it failed.
+                current.failed |= !budget::is_over();
+                current.in_vain = Some(Instant::now());
+            }
         }
     }
 }
@@ -110,5 +121,22 @@ mod tests {
         assert_eq!((*held.value, held.failed), (1, true));
         let again = cached.within(Duration::ZERO, async { unreachable!("it failed just now") });
         assert_eq!(*again.await.unwrap().value, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_without_time_left_says_nothing_about_the_value() {
+        let (cached, budget_of_one) = (Cached::default(), Duration::from_millis(90));
+        cached.reload(async { Some(1) }).await;
+        let slow = async {
+            tokio::time::sleep(budget::left(LONG)).await;
+            None
+        };
+        let held = budget::within(budget_of_one, cached.within(Duration::ZERO, slow)).await.unwrap();
+        assert_eq!((*held.value, held.failed), (1, false));
+        let held =
+            cached.within(Duration::ZERO, async { unreachable!("it was tried just now") }).await.unwrap();
+        assert!(!held.failed);
+        cached.reload(async { None }).await;
+        assert!(cached.peek().unwrap().failed, "the one who reads it regularly has no budget");
     }
 }
