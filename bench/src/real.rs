@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use event_log::{EventLog, GroupOptions, NewRecord, ProducerMode, TopicSpec};
 use schemas::names;
 use serde_json::json;
-use system_tests::program::{free_address, until};
-use system_tests::servers::{Installation, NEEDED, Redis, kafka};
+use system_tests::program::{Program, free_address, until};
+use system_tests::servers::{Installation, NEEDED, Redis, kafka, ready};
 use system_tests::{given, have};
 use tempfile::TempDir;
 
@@ -29,6 +29,10 @@ const REQUESTS: usize = 20_000;
 const PROBES_LAST: u32 = 6;
 /// Events of a batch.
 const BATCH: usize = 100;
+
+/// For how long a program's CPU time is looked at, and the share of a core that it takes when it has nothing to do.
+const LOOK: Duration = Duration::from_secs(2);
+const IDLE: f64 = 0.05;
 
 /// As shops have it; the installation's own is shorter, for tests that wait for it.
 const FLUSH: (&str, &str) = ("SHOPSMART__PROCESSOR__FLUSH_INTERVAL_MS", "5000");
@@ -175,7 +179,8 @@ impl Bench {
     /// # Errors
     /// When anything fails.
     pub async fn serving(&self, workload: &Workload) -> Result<Vec<Figure>> {
-        let _processor = self.installation.start_ready("stream-processor").await?;
+        let processor = self.start_processor().await?;
+        idle(&processor).await?;
         let serving = self.installation.start_ready("serving").await?;
         let redis = given("SHOPSMART_TEST_REDIS").context("no Redis")?;
         let generation = self.generation.to_string();
@@ -232,7 +237,8 @@ impl Bench {
     /// # Errors
     /// When anything fails.
     pub async fn freshness(&self, workload: &Workload) -> Result<Vec<Figure>> {
-        let _processor = self.installation.start_ready("stream-processor").await?;
+        let processor = self.start_processor().await?;
+        idle(&processor).await?;
         let _ingest = self.installation.start_ready("ingest").await?;
         let _serving = self.installation.start_ready("serving").await?;
         crate::freshness::measure(&self.installation, workload, self.effort.time * PROBES_LAST).await
@@ -297,6 +303,13 @@ impl Bench {
         Ok(figures)
     }
 
+    /// A processor that flushes as in a shop.
+    async fn start_processor(&self) -> Result<Program> {
+        let processor = self.installation.start_with("stream-processor", &[FLUSH])?;
+        ready("stream-processor", self.installation.processor).await?;
+        Ok(processor)
+    }
+
     /// Ours and the floor, in turn.
     fn in_turn(
         &self,
@@ -335,5 +348,19 @@ impl Bench {
             append.await?;
         }
         Ok(())
+    }
+}
+
+/// Waits until a program has nothing to do: a processor that was just started first reads its state, and publishes what it
+/// was late with.
+async fn idle(program: &Program) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let before = CpuSeconds::of(program.id())?;
+        tokio::time::sleep(LOOK).await;
+        if CpuSeconds::of(program.id())? - before < LOOK.as_secs_f64() * IDLE {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < Duration::from_secs(180), "the processor is busy without any load");
     }
 }
