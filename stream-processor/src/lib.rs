@@ -12,6 +12,8 @@ mod dead_letter;
 pub mod generations;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
+#[cfg(feature = "hot-paths")]
+pub mod hot_paths;
 mod layout;
 mod markers;
 mod metrics;

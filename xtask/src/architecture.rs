@@ -16,7 +16,7 @@ use crate::workspace::metadata;
 /// The services know each other only through the log and the stores.
 const SERVICES: [&str; 3] = ["ingest", "stream-processor", "serving"];
 /// These put services together.
-const MAY_USE_SERVICES: [&str; 4] = ["shopsmart", "simulation", "system-tests", "bench"];
+const MAY_USE_SERVICES: [&str; 5] = ["shopsmart", "simulation", "system-tests", "bench", "hot-paths"];
 /// Pure maths stays free of any runtime, clock or I/O library.
 const PURE: &str = "recommender";
 const NOT_PURE: [&str; 5] = ["tokio", "rdkafka", "redis", "scylla", "fjall"];
