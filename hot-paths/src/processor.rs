@@ -57,7 +57,9 @@ fn batches() -> Vec<Vec<Record>> {
         let key = Bytes::from(format!("u{shopper}"));
         Record { offset: offset as u64, append_time_ms: timestamp_ms, key, value: Bytes::from(value) }
     };
-    (0..BEFORE + COUNTED).map(|batch| (batch * BATCH..(batch + 1) * BATCH).map(&mut record).collect()).collect()
+    (0..BEFORE + COUNTED)
+        .map(|batch| (batch * BATCH..(batch + 1) * BATCH).map(&mut record).collect())
+        .collect()
 }
 
 /// The stage with what was before, and the batches that count.

@@ -41,7 +41,9 @@ struct Shelf {
 impl Shelf {
     fn new() -> Self {
         let names = Interner::default();
-        (0..=OTHERS).for_each(|number| drop(names.intern(&format!("{:08}", number * 7_919))));
+        (0..=OTHERS).for_each(|number| {
+            names.intern(&format!("{:08}", number * 7_919));
+        });
         let row = |product: u32, others: u32| {
             let mut row = CoOccurrence::default();
             (0..20).for_each(|event| row.observe(NOW_MS - event * 60_000));

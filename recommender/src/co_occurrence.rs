@@ -112,7 +112,7 @@ impl CoOccurrence {
     pub fn add_pair(&mut self, other: Symbol, weight: u32, timestamp_ms: i64) {
         self.advance(timestamp_ms);
         let weight = f64::from(weight) * WEIGHT_UNIT * SEASON.growth(timestamp_ms, self.landmark());
-        if let Some(at) = self.products.iter().position(|&known| known == other) {
+        if let Some(at) = position(&self.products, other) {
             self.weights[at] += weight;
             self.counts[at] = self.counts[at].saturating_add(1);
         } else if self.products.len() < MAX_CANDIDATES {
@@ -178,6 +178,20 @@ impl CoOccurrence {
             row.counts.push(u32::try_from(reader.varint()?).map_err(|_| DecodeError::Malformed("count"))?);
         }
         Ok(row)
+    }
+}
+
+/// Where a product is, the first of its places. Block by block, since a compiler makes few instructions of a search that does
+/// not end within a block.
+fn position(products: &[Symbol], wanted: Symbol) -> Option<usize> {
+    const BLOCK: usize = 16;
+    let is_in = |block: &[Symbol; BLOCK]| block.iter().fold(false, |found, &known| found | (known == wanted));
+    let (blocks, rest) = products.as_chunks::<BLOCK>();
+    match blocks.iter().position(is_in) {
+        Some(block) => {
+            products[block * BLOCK..].iter().position(|&known| known == wanted).map(|at| block * BLOCK + at)
+        }
+        None => rest.iter().position(|&known| known == wanted).map(|at| blocks.len() * BLOCK + at),
     }
 }
 

@@ -138,9 +138,10 @@ impl UserRow {
         if self.is_capped(event) {
             return Effects::default();
         }
-        let mut pairs: Vec<Pair> = Vec::new();
-        let mut products: Vec<Symbol> = Vec::new();
-        let mut shape = SessionShape::default();
+        let most = self.history.len().min(MAX_DISTANCE);
+        let mut pairs: Vec<Pair> = Vec::with_capacity(most);
+        let mut products: Vec<Symbol> = Vec::with_capacity(most);
+        let mut shape = SessionShape { times: Vec::with_capacity(most), ..SessionShape::default() };
         let mut later_ms = event.timestamp_ms;
         for (steps, earlier) in self.history.iter().rev().take(MAX_DISTANCE).enumerate() {
             if later_ms.saturating_sub(earlier.timestamp_ms).abs() > SESSION_GAP_MS {
@@ -195,13 +196,8 @@ impl UserRow {
 
     /// The history as serving reads it, packed.
     pub fn encode_history(&self, names: &Interner) -> Vec<u8> {
-        let entries: Vec<_> = self
-            .history
-            .iter()
-            .rev()
-            .map(|seen| (names.name(seen.product), seen.kind, seen.timestamp_ms))
-            .collect();
-        UserHistory::encode_entries(self.version, entries.iter().copied())
+        let entry = |seen: &Seen| (names.name(seen.product), seen.kind, seen.timestamp_ms);
+        UserHistory::encode_entries(self.version, self.history.iter().rev().map(entry))
     }
 
     /// Whether nothing is known of the user (new, or forgotten).

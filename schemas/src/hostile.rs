@@ -51,6 +51,10 @@ pub fn protobuf(bytes: &[u8]) -> usize {
         assert_eq!(back.encode_to_vec(), written);
         1
     }
+    if let Ok(activity) = ActivityRecord::decode(bytes) {
+        let of_entries: usize = activity.entries_with_pairs().map(|(_, pairs)| pairs.len()).sum();
+        assert!(!activity.has_all_pairs() || of_entries == activity.all_pairs().len());
+    }
     read::<EventRecord>(bytes) + read::<ActivityRecord>(bytes) + read::<Product>(bytes)
 }
 
@@ -65,7 +69,7 @@ fn again<T: PartialEq + Debug>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{Activity, Event, ForgetUser, PairUpdate, SourceEntry, event_record};
+    use crate::proto::{Activity, Event, ForgetUser, SourceEntry, event_record};
     use crate::published::{HistoryEntry, LastStep, Neighbour, SessionShape, TrendingEntry};
     use crate::{DecodeError, EventKind, Version};
     use proptest::prelude::*;
@@ -106,13 +110,14 @@ mod tests {
         let entry = SourceEntry {
             offset: 7,
             activity: Some(Activity { product: 0, category: 1, weight: 3, event_type: 1 }),
-            pairs: vec![PairUpdate { product: 0, other: 1, weight: 9 }],
+            pairs: 1,
             ..SourceEntry::default()
         };
         let activity = ActivityRecord {
             products: vec!["p".into(), "q".into()],
             categories: vec!["c".into()],
             entries: vec![entry; 2],
+            pairs: vec![0, 1, 9, 0, 1, 9],
             ..ActivityRecord::default()
         };
         let product = Product { product_id: "p".into(), active: true, ..Product::default() };

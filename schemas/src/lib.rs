@@ -4,6 +4,7 @@
 //! Nothing here does I/O. A change to an encoding breaks a golden test on purpose: values written by an older version
 //! stay readable, because each carries a format byte or is Protobuf.
 
+mod activity;
 pub mod codec;
 pub mod cql;
 pub mod event;
@@ -22,6 +23,7 @@ pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/shopsmart.v1.rs"));
 }
 
+pub use activity::PairUpdate;
 pub use codec::DecodeError;
 pub use event::EventKind;
 pub use position::Position;

@@ -68,7 +68,7 @@ impl Ledger {
         let (source, target) = (record.source_partition as usize, position.partition as usize);
         let mut is_repeated = false;
         let mut problem = None;
-        for entry in &record.entries {
+        for (entry, pairs) in record.entries_with_pairs() {
             let outcome = Outcome::try_from(entry.outcome).unwrap_or(Outcome::Unspecified);
             let counts = entry.activity.as_ref().map(|activity| {
                 let product = record.products[activity.product as usize].clone();
@@ -87,7 +87,7 @@ impl Ledger {
             }
             self.marks[target][source] = entry.offset + 1;
             let own = counts.iter().map(|(product, ..)| product);
-            let pairs = entry.pairs.iter().map(|pair| &record.products[pair.product as usize]);
+            let pairs = pairs.map(|pair| &record.products[pair.product as usize]);
             for product in own.chain(pairs) {
                 let changed = self.products[target].entry(product.clone()).or_default();
                 if changed.last() != Some(&position.offset) {

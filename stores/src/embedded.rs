@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use durability::GroupSync;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable};
 use schemas::Version;
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
@@ -116,8 +115,7 @@ impl Inner {
         // The lock guards no data: a writer that panicked leaves nothing half done behind.
         let writer = files.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut batch = self.database.batch();
-        for row in highest_per_key(rows) {
-            let key = layout::stored_key(table, generation, &row.key);
+        for (key, row) in highest_per_key(table, generation, rows) {
             let stored = files.rows.get(&key).map_err(failed("compare"))?;
             let stored = stored.map(|value| layout::version(&value)).transpose()?.unwrap_or(Version::NONE);
             if stored <= row.version {
@@ -132,19 +130,16 @@ impl Inner {
     }
 }
 
-/// One row per key: a batch has no order among writes to the same key.
-fn highest_per_key(rows: Vec<Row>) -> impl Iterator<Item = Row> {
-    let mut highest: HashMap<String, Row> = HashMap::with_capacity(rows.len());
-    for row in rows {
-        match highest.get_mut(&row.key) {
-            Some(other) if other.version > row.version => {}
-            Some(other) => *other = row,
-            None => {
-                highest.insert(row.key.clone(), row);
-            }
-        }
-    }
-    highest.into_values()
+/// One row per key, since a batch has no order among writes to the same key: by stored key, in the order in which they lie in
+/// the database, where neighbours are found faster than keys here and there.
+fn highest_per_key(table: Table, generation: u16, rows: Vec<Row>) -> Vec<(Vec<u8>, Row)> {
+    let keyed = rows.into_iter().map(|row| (layout::stored_key(table, generation, &row.key), row));
+    let mut keyed: Vec<(Vec<u8>, Row)> = keyed.collect();
+    // Stable, and the last of equal ones stays, as if they were written one after the other.
+    keyed.sort_by(|(a, row), (b, other)| a.cmp(b).then(row.version.cmp(&other.version)));
+    keyed.reverse();
+    keyed.dedup_by(|(a, _), (b, _)| a == b);
+    keyed
 }
 
 #[async_trait]

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use schemas::Version;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
@@ -53,19 +54,33 @@ impl MemoryServingStore {
 
     fn put(&self, key: String, value: Bytes) -> Result<(), StoreError> {
         let new = require_version(&key, &value)?;
-        match self.shared.values.entry(key.clone()) {
-            Entry::Vacant(entry) => drop(entry.insert(value)),
-            Entry::Occupied(mut entry) => {
-                if version(entry.get()).is_some_and(|stored| stored > new) {
-                    return Ok(());
+        // Most values replace one: only new ones cost a copy of their key.
+        let replaced = match self.shared.values.get_mut(&key) {
+            Some(mut stored) => replace(&mut stored, value, new),
+            None => match self.shared.values.entry(key.clone()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(value);
+                    true
                 }
-                entry.insert(value);
-            }
+                Entry::Occupied(mut entry) => replace(entry.get_mut(), value, new),
+            },
+        };
+        if !replaced {
+            return Ok(());
         }
         // After the change: who reads from now on sees it, and who read before is told.
         self.shared.tell(|changes| changes.changed(&key));
         Ok(())
     }
+}
+
+/// Whether the value took the place of the stored one, which may be newer.
+fn replace(stored: &mut Bytes, value: Bytes, new: Version) -> bool {
+    if version(stored).is_some_and(|stored| stored > new) {
+        return false;
+    }
+    *stored = value;
+    true
 }
 
 impl Shared {

@@ -30,6 +30,30 @@ pub(crate) struct RowCache<K, R> {
     young: usize,
 }
 
+/// A row in a cache.
+pub(crate) struct Found<'a, K, R> {
+    key: &'a K,
+    entry: &'a mut Entry<R>,
+    epoch: u64,
+    changed: &'a mut Vec<K>,
+}
+
+impl<'a, K: Clone, R> Found<'a, K, R> {
+    /// The row, to look at.
+    pub(crate) fn row(&self) -> &R {
+        &self.entry.row
+    }
+
+    /// The row, to change: it counts as changed from now on.
+    pub(crate) fn change(self) -> &'a mut R {
+        if self.entry.changed != self.epoch {
+            self.entry.changed = self.epoch;
+            self.changed.push(self.key.clone());
+        }
+        &mut self.entry.row
+    }
+}
+
 impl<K: Hash + Eq + Clone, R> RowCache<K, R> {
     /// A cache that holds about `capacity` rows besides the changed ones.
     pub(crate) fn new(capacity: usize) -> Self {
@@ -57,14 +81,10 @@ impl<K: Hash + Eq + Clone, R> RowCache<K, R> {
         self.rows.get(key).map(|entry| &entry.row)
     }
 
-    /// A row, to change: it counts as changed from now on.
-    pub(crate) fn change<Q: Hash + Equivalent<K> + ?Sized>(&mut self, key: &Q) -> Option<&mut R> {
+    /// A row, to look at first and perhaps to change then.
+    pub(crate) fn find<Q: Hash + Equivalent<K> + ?Sized>(&mut self, key: &Q) -> Option<Found<'_, K, R>> {
         let (key, entry) = self.rows.get_key_value_mut(key)?;
-        if entry.changed != self.epoch {
-            entry.changed = self.epoch;
-            self.changed.push(key.clone());
-        }
-        Some(&mut entry.row)
+        Some(Found { key, entry, epoch: self.epoch, changed: &mut self.changed })
     }
 
     /// Takes a row as the store holds it, unless it is here already.
@@ -124,14 +144,14 @@ mod tests {
     fn a_row_that_is_not_stored_yet_is_never_evicted() {
         let mut cache: RowCache<String, u32> = RowCache::new(10);
         cache.admit("kept".into(), 0);
-        *cache.change("kept").unwrap() = 7;
+        *cache.find("kept").unwrap().change() = 7;
         let (epoch, keys) = cache.begin_flush();
         for i in 0..100 {
             cache.admit(i.to_string(), i);
             cache.make_room();
         }
         assert_eq!(cache.get("kept"), Some(&7), "in flight");
-        *cache.change("kept").unwrap() = 8;
+        *cache.find("kept").unwrap().change() = 8;
         cache.stored(epoch, &keys);
         for i in 100..200 {
             cache.admit(i.to_string(), i);
@@ -153,7 +173,7 @@ mod tests {
     fn a_row_in_memory_is_not_replaced_by_an_older_one() {
         let mut cache: RowCache<String, u32> = RowCache::new(10);
         cache.admit("a".into(), 1);
-        *cache.change("a").unwrap() = 2;
+        *cache.find("a").unwrap().change() = 2;
         cache.admit("a".into(), 1);
         assert_eq!(cache.get("a"), Some(&2));
     }

@@ -124,7 +124,7 @@ mod tests {
     use proptest::prelude::*;
     use prost::Message;
     use schemas::proto::{
-        Activity, ActivityRecord, Event, EventRecord, ForgetUser, PairUpdate, SourceEntry, event_record,
+        Activity, ActivityRecord, Event, EventRecord, ForgetUser, SourceEntry, event_record,
     };
     use schemas::published::{LastStep, SessionShape};
 
@@ -162,7 +162,7 @@ mod tests {
             offset: 7,
             outcome: 1,
             activity: Some(Activity { product: 0, category: 1, weight: 3, event_type: 1 }),
-            pairs: vec![PairUpdate { product: 0, other: 1, weight: 1 << 24 }],
+            pairs: 1,
             timestamp_ms: 1_700_000_000_000,
             ..SourceEntry::default()
         };
@@ -170,6 +170,7 @@ mod tests {
             products: vec!["p".into(), "q".into()],
             categories: vec!["c".into()],
             entries: vec![entry.clone(), SourceEntry { offset: 8, ..entry }],
+            pairs: vec![0, 1, 1 << 24, 0, 1, 1 << 24],
             ..ActivityRecord::default()
         };
         packed(&[(b"", record.encode_to_vec())])

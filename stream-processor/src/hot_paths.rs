@@ -34,7 +34,7 @@ impl ShopperStage {
     pub fn fold(&mut self, batch: Vec<Record>) -> Vec<Record> {
         let output = fold(&mut self.stage, batch);
         for user in &output.users {
-            self.stage.published_history(user).expect("the batch's rows are in memory");
+            self.stage.published_history(user.as_str()).expect("the batch's rows are in memory");
         }
         let activity = output.activity.into_iter();
         let records = activity.map(|packed| {

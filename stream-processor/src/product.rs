@@ -84,28 +84,27 @@ impl Product {
     fn apply(&mut self, record: &ProductRecord, output: &mut ProductOutput) {
         let Some(activity) = record.valid(self.progress.marks.len()) else { return };
         let version = Version::of(self.generation, record.raw.offset);
-        let mut new: Vec<Update<'_>> = Vec::new();
-        for entry in &activity.entries {
+        let updates = activity.entries.len() + activity.all_pairs().len();
+        let mut new: Vec<Update<'_>> = Vec::with_capacity(updates);
+        for (entry, pairs) in activity.entries_with_pairs() {
             let mark = &mut self.progress.marks[activity.source_partition as usize];
             if entry.offset < *mark && !is_broken(Rule::MarksChecked) {
                 continue;
             }
             *mark = entry.offset + 1;
             self.count(entry);
-            new.extend(record::updates(entry));
+            new.extend(record::updates(entry, pairs));
         }
-        // Stable: what one row gets keeps its order.
-        new.sort_by_key(|update| update.product);
+        let new = record::sorted_by_row(&new, activity.products.len());
         for updates in new.chunk_by(|a, b| a.product == b.product) {
             let product = record.symbols[updates[0].product as usize];
-            let reflected =
-                self.rows.get(&product).expect("the batch's rows were admitted").version >= version;
-            if reflected && !is_broken(Rule::ProductVersionChecked) {
+            let found = self.rows.find(&product).expect("the batch's rows were admitted");
+            if found.row().version >= version && !is_broken(Rule::ProductVersionChecked) {
                 output.changed_before.push(product);
                 continue;
             }
             // A row counts as changed only when something is applied to it.
-            let row = self.rows.change(&product).expect("it is there");
+            let row = found.change();
             let updates = if is_broken(Rule::VersionSetLast) { &updates[..1] } else { updates };
             for update in updates {
                 match update.change {

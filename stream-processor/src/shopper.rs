@@ -16,7 +16,7 @@ use pack::Packer;
 use recommender::user_row::{Observation, fingerprint};
 use recommender::{Interner, UserRow};
 use record::Parsed;
-pub(crate) use record::ShopperRecord;
+pub(crate) use record::{ShopperRecord, User};
 use schemas::event::{MAX_AHEAD_MS, MAX_LATE_MS, MAX_TIME_MS};
 use schemas::proto::{Event, Outcome};
 use schemas::{EventKind, Version};
@@ -40,7 +40,7 @@ pub(crate) struct ShopperOutput {
     /// Records for `product-activity`, in the order to append them.
     pub(crate) activity: Vec<Packed>,
     /// Users whose history changed, or had changed already: who stored the row may have died before it was published.
-    pub(crate) users: Vec<String>,
+    pub(crate) users: Vec<User>,
     /// Records that could not be applied: the offset of each, and why.
     pub(crate) dead: Vec<(u64, String)>,
 }
@@ -81,85 +81,77 @@ impl Shopper {
     }
 
     /// Applies one record and says what became of it; `None` when its effects are stored already.
-    fn apply(&mut self, record: &ShopperRecord, users: &mut Vec<String>) -> Option<Outcome> {
+    fn apply(&mut self, record: &ShopperRecord, users: &mut Vec<User>) -> Option<Outcome> {
         let offset = record.raw.offset;
         let version = Version::of(self.generation, offset);
         match &record.parsed {
-            Err(reason) => Some(self.bury(record, *reason)),
+            Err(reason) => Some(self.bury(&record.raw, *reason)),
             Ok(Parsed::Forget { user }) => {
-                let row = self.rows.get(user.as_str()).expect("the batch's rows were admitted");
-                if row.version >= version {
-                    users.push(user.clone());
+                users.push(user.clone());
+                let found = self.rows.find(user.as_str()).expect("the batch's rows were admitted");
+                if found.row().version >= version {
                     return None;
                 }
-                let row = self.rows.change(user.as_str()).expect("it is there");
+                let row = found.change();
                 row.forget();
                 if !is_broken(Rule::ForgettingSetsVersion) {
                     row.version = version;
                 }
-                users.push(user.clone());
                 self.packer.outcome(offset, None, Outcome::Forgotten, 0);
                 Some(Outcome::Forgotten)
             }
             Ok(Parsed::Event { user, kind, event }) => {
-                let ahead = event.timestamp_ms.saturating_sub(record.raw.append_time_ms) > MAX_AHEAD_MS;
-                if ahead || !(0..=MAX_TIME_MS).contains(&event.timestamp_ms) {
-                    return Some(self.bury(record, DeadReason::BadTime));
-                }
-                let too_late =
-                    event.timestamp_ms < self.progress.highest_event_ms.saturating_sub(MAX_LATE_MS);
-                self.progress.highest_event_ms = self.progress.highest_event_ms.max(event.timestamp_ms);
-                if too_late {
-                    self.packer.outcome(
-                        offset,
-                        Some(&event.product_id),
-                        Outcome::TooLate,
-                        event.timestamp_ms,
-                    );
-                    return Some(Outcome::TooLate);
-                }
-                let row = self.rows.get(user.as_str()).expect("the batch's rows were admitted");
-                if row.version >= version && !is_broken(Rule::UserVersionChecked) {
-                    users.push(user.clone());
-                    return None;
-                }
-                Some(self.observe(record, user, *kind, event, version, users))
+                self.apply_event(&record.raw, (user, *kind, event), version, users)
             }
         }
     }
 
-    fn observe(
+    fn apply_event(
         &mut self,
-        record: &ShopperRecord,
-        user: &str,
-        kind: EventKind,
-        event: &Event,
+        raw: &Record,
+        (user, kind, event): (&User, EventKind, &Event),
         version: Version,
-        users: &mut Vec<String>,
-    ) -> Outcome {
-        let (offset, product) = (record.raw.offset, self.names.intern(&event.product_id));
+        users: &mut Vec<User>,
+    ) -> Option<Outcome> {
+        let ahead = event.timestamp_ms.saturating_sub(raw.append_time_ms) > MAX_AHEAD_MS;
+        if ahead || !(0..=MAX_TIME_MS).contains(&event.timestamp_ms) {
+            return Some(self.bury(raw, DeadReason::BadTime));
+        }
+        let too_late = event.timestamp_ms < self.progress.highest_event_ms.saturating_sub(MAX_LATE_MS);
+        self.progress.highest_event_ms = self.progress.highest_event_ms.max(event.timestamp_ms);
+        if too_late {
+            let product = Some(event.product_id.as_str());
+            self.packer.outcome(raw.offset, product, Outcome::TooLate, event.timestamp_ms);
+            return Some(Outcome::TooLate);
+        }
+        let found = self.rows.find(user.as_str()).expect("the batch's rows were admitted");
+        if found.row().version >= version && !is_broken(Rule::UserVersionChecked) {
+            users.push(user.clone());
+            return None;
+        }
         let observation = Observation {
-            product,
+            product: self.names.intern(&event.product_id),
             kind,
             timestamp_ms: event.timestamp_ms,
-            append_time_ms: record.raw.append_time_ms,
+            append_time_ms: raw.append_time_ms,
             fingerprint: fingerprint(&event.event_id),
         };
-        if self.rows.get(user).is_some_and(|row| row.knows(&observation)) {
-            self.packer.outcome(offset, Some(&event.product_id), Outcome::Duplicate, event.timestamp_ms);
-            return Outcome::Duplicate;
+        if found.row().knows(&observation) {
+            let product = Some(event.product_id.as_str());
+            self.packer.outcome(raw.offset, product, Outcome::Duplicate, event.timestamp_ms);
+            return Some(Outcome::Duplicate);
         }
-        let row = self.rows.change(user).expect("it is there");
+        let row = found.change();
         let effects = row.apply(&observation);
         row.version = version;
-        users.push(user.to_owned());
-        self.packer.applied(offset, product, kind, event, &effects);
-        Outcome::Applied
+        users.push(user.clone());
+        self.packer.applied(raw.offset, observation.product, kind, event, effects);
+        Some(Outcome::Applied)
     }
 
-    fn bury(&mut self, record: &ShopperRecord, reason: DeadReason) -> Outcome {
-        self.dead.push(DeadLetter::new(self.partition, &record.raw, reason));
-        self.packer.outcome(record.raw.offset, None, Outcome::DeadLettered, 0);
+    fn bury(&mut self, raw: &Record, reason: DeadReason) -> Outcome {
+        self.dead.push(DeadLetter::new(self.partition, raw, reason));
+        self.packer.outcome(raw.offset, None, Outcome::DeadLettered, 0);
         Outcome::DeadLettered
     }
 }

@@ -75,6 +75,7 @@ impl Driver for ShopperDriver {
         let histories = output
             .users
             .iter()
+            .map(|user| user.as_str())
             .filter_map(|user| Some((user_key(generation, user), self.stage.published_history(user)?)));
         self.queue.submit(histories, false);
         self.queue.covers(self.stage.checkpoint().next_offset);

@@ -2,8 +2,8 @@ use event_log::Record;
 use prost::Message;
 use recommender::{Interner, Symbol};
 use schemas::event::MAX_TIME_MS;
-use schemas::proto::{Activity, ActivityRecord, PairUpdate, SourceEntry};
-use schemas::{EventKind, Version};
+use schemas::proto::{Activity, ActivityRecord, SourceEntry};
+use schemas::{EventKind, PairUpdate, Version};
 
 /// A record of `product-activity`, decoded.
 pub(crate) struct ProductRecord {
@@ -57,12 +57,12 @@ fn is_consistent(activity: &ActivityRecord) -> bool {
                     && event.category as usize <= activity.categories.len()
                     && EventKind::from_code(event.event_type).is_some()
             })
-            && entry
-                .pairs
-                .iter()
-                .all(|pair| (pair.product as usize) < products && (pair.other as usize) < products)
     };
-    activity.entries.iter().all(entry_is_consistent)
+    let pair_is_consistent =
+        |pair: PairUpdate| (pair.product as usize) < products && (pair.other as usize) < products;
+    activity.has_all_pairs()
+        && activity.entries.iter().all(entry_is_consistent)
+        && activity.all_pairs().all(pair_is_consistent)
 }
 
 /// What an update does to its product's row.
@@ -71,7 +71,7 @@ pub(crate) enum Change<'a> {
     /// Counts the entry's event.
     Event(&'a Activity),
     /// Adds a pair.
-    Pair(&'a PairUpdate),
+    Pair(PairUpdate),
 }
 
 /// One update of one row.
@@ -84,24 +84,61 @@ pub(crate) struct Update<'a> {
 }
 
 /// The updates of an entry, in their order.
-pub(crate) fn updates<'a>(entry: &'a SourceEntry) -> impl Iterator<Item = Update<'a>> {
+pub(crate) fn updates<'a>(
+    entry: &'a SourceEntry,
+    pairs: impl Iterator<Item = PairUpdate>,
+) -> impl Iterator<Item = Update<'a>> {
     let timestamp_ms = entry.timestamp_ms;
     let event = entry.activity.as_ref();
     let event =
         event.map(|event| Update { product: event.product, timestamp_ms, change: Change::Event(event) });
-    let pair = move |pair: &'a PairUpdate| Update {
-        product: pair.product,
-        timestamp_ms,
-        change: Change::Pair(pair),
-    };
-    event.into_iter().chain(entry.pairs.iter().map(pair))
+    let pair =
+        move |pair: PairUpdate| Update { product: pair.product, timestamp_ms, change: Change::Pair(pair) };
+    event.into_iter().chain(pairs.map(pair))
+}
+
+/// Row by row, those of a row in the order in which they came. All indices are below `products`.
+pub(crate) fn sorted_by_row<'a>(updates: &[Update<'a>], products: usize) -> Vec<Update<'a>> {
+    // By counting: the indices are dense, and this is done for every record.
+    let mut places = vec![0usize; products];
+    updates.iter().for_each(|update| places[update.product as usize] += 1);
+    let mut before = 0;
+    for place in &mut places {
+        before += std::mem::replace(place, before);
+    }
+    let mut sorted = updates.to_vec();
+    for update in updates {
+        let place = &mut places[update.product as usize];
+        sorted[*place] = *update;
+        *place += 1;
+    }
+    sorted
 }
 
 /// Indices of the products whose rows the record changes, each once.
 pub(crate) fn rows_touched(activity: &ActivityRecord) -> impl Iterator<Item = usize> {
     let mut is_touched = vec![false; activity.products.len()];
-    for update in activity.entries.iter().flat_map(updates) {
-        is_touched[update.product as usize] = true;
-    }
+    let events = activity.entries.iter().filter_map(|entry| entry.activity.as_ref());
+    events.for_each(|event| is_touched[event.product as usize] = true);
+    activity.all_pairs().for_each(|pair| is_touched[pair.product as usize] = true);
     (0..is_touched.len()).filter(move |&index| is_touched[index])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn updates_are_sorted_by_row_and_keep_their_order_within_one() {
+        let update = |number: usize| Update {
+            product: (number * 7 % 5) as u32,
+            timestamp_ms: number as i64,
+            change: Change::Pair(PairUpdate { product: 0, other: 0, weight: 1 }),
+        };
+        let updates: Vec<Update<'_>> = (0..100).map(update).collect();
+        let sorted = sorted_by_row(&updates, 6);
+        assert_eq!(sorted.len(), updates.len());
+        assert!(sorted.is_sorted_by_key(|update| (update.product, update.timestamp_ms)));
+        assert!(sorted_by_row(&[], 0).is_empty());
+    }
 }

@@ -5,9 +5,9 @@ use hashbrown::HashMap;
 use prost::Message;
 use recommender::user_row::Effects;
 use recommender::{Interner, Symbol};
-use schemas::EventKind;
 use schemas::partition::partition_of;
-use schemas::proto::{Activity, ActivityRecord, Event, Outcome, PairUpdate, RepeatObservation, SourceEntry};
+use schemas::proto::{Activity, ActivityRecord, Event, Outcome, RepeatObservation, SourceEntry};
+use schemas::{EventKind, PairUpdate};
 use std::sync::Arc;
 
 /// A record for one partition of `product-activity`.
@@ -111,7 +111,7 @@ impl Packer {
         product: Symbol,
         kind: EventKind,
         event: &Event,
-        effects: &Effects,
+        effects: Effects,
     ) {
         let timestamp_ms = event.timestamp_ms;
         let target = self.target(product);
@@ -122,30 +122,24 @@ impl Packer {
         let entry = pack.entry(offset, timestamp_ms, self.received_ms);
         entry.outcome = Outcome::Applied as i32;
         entry.activity = Some(activity);
-        entry.repeat = effects.session.as_ref().map(|shape| RepeatObservation {
-            times: shape.times.clone(),
+        entry.repeat = effects.session.map(|shape| RepeatObservation {
+            times: shape.times,
             distance: effects.repeat_distance,
             last_step: shape.last_step as i32,
         });
-        for pair in &effects.pairs {
-            self.pair(offset, timestamp_ms, product, pair.earlier, pair.backward);
-            self.pair(offset, timestamp_ms, pair.earlier, product, pair.forward);
+        for pair in effects.pairs.iter().filter(|pair| pair.backward > 0) {
+            let other = pack.product(pair.earlier, &self.names);
+            pack.record.push_pair(PairUpdate { product: index, other, weight: pair.backward });
+        }
+        for pair in effects.pairs.iter().filter(|pair| pair.forward > 0) {
+            let target = self.target(pair.earlier);
+            let pack = &mut self.packs[target];
+            let earlier = pack.product(pair.earlier, &self.names);
+            let other = pack.product(product, &self.names);
+            pack.entry(offset, timestamp_ms, self.received_ms);
+            pack.record.push_pair(PairUpdate { product: earlier, other, weight: pair.forward });
         }
         self.seal_full();
-    }
-
-    fn pair(&mut self, offset: u64, timestamp_ms: i64, product: Symbol, other: Symbol, weight: u32) {
-        if weight == 0 {
-            return;
-        }
-        let target = self.target(product);
-        let pack = &mut self.packs[target];
-        let update = PairUpdate {
-            product: pack.product(product, &self.names),
-            other: pack.product(other, &self.names),
-            weight,
-        };
-        pack.entry(offset, timestamp_ms, self.received_ms).pairs.push(update);
     }
 
     fn target(&mut self, product: Symbol) -> usize {

@@ -1,4 +1,5 @@
 use crate::outcome::DeadReason;
+use bytes::Bytes;
 use event_log::Record;
 use prost::Message;
 use schemas::EventKind;
@@ -13,8 +14,22 @@ pub(crate) struct ShopperRecord {
 }
 
 pub(crate) enum Parsed {
-    Event { user: String, kind: EventKind, event: Box<Event> },
-    Forget { user: String },
+    Event { user: User, kind: EventKind, event: Box<Event> },
+    Forget { user: User },
+}
+
+/// A user's key, in the memory of the record that it is the key of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct User(Bytes);
+
+impl User {
+    fn of(raw: &Record) -> Option<Self> {
+        UserKey::is_one(&raw.key).then(|| Self(raw.key.clone()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("a user's key is text")
+    }
 }
 
 impl ShopperRecord {
@@ -34,7 +49,7 @@ impl ShopperRecord {
     /// The user whose row it touches.
     pub(crate) fn user(&self) -> Option<&str> {
         match &self.parsed {
-            Ok(Parsed::Event { user, .. } | Parsed::Forget { user }) => Some(user),
+            Ok(Parsed::Event { user, .. } | Parsed::Forget { user }) => Some(user.as_str()),
             Err(_) => None,
         }
     }
@@ -43,7 +58,7 @@ impl ShopperRecord {
 /// Any producer may write to the topic, so nothing that ingest would have refused is taken for granted.
 fn parse(raw: &Record) -> Result<Parsed, DeadReason> {
     let record = EventRecord::decode(&*raw.value).map_err(|_| DeadReason::Undecodable)?;
-    let user = UserKey::parse(&raw.key).ok_or(DeadReason::BadKey)?.as_str().to_owned();
+    let user = User::of(raw).ok_or(DeadReason::BadKey)?;
     match record.record {
         None => Err(DeadReason::Undecodable),
         Some(event_record::Record::ForgetUser(_)) => Ok(Parsed::Forget { user }),

@@ -154,7 +154,7 @@ impl Verifier<'_> {
                 for packed in output.activity {
                     verifier.expect(packed.partition, &packed.value);
                 }
-                output.users
+                output.users.iter().map(|user| user.as_str().to_owned()).collect()
             })
             .await?;
         self.result.events += folded;
@@ -326,7 +326,8 @@ impl Verifier<'_> {
     fn expect(&mut self, target: u32, value: &[u8]) {
         let record = ActivityRecord::decode(value).expect("it was encoded by the fold");
         let updates = self.expected.entry((record.source_partition, target)).or_default();
-        updates.extend(record.entries.iter().map(|entry| (entry.offset, hash_update(&record, entry))));
+        let hashed = record.entries_with_pairs();
+        updates.extend(hashed.map(|(entry, pairs)| (entry.offset, hash_update(&record, entry, pairs))));
     }
 }
 

@@ -1,8 +1,8 @@
 //! Finds the most frequent key of a stream in little memory (Misra and Gries): what has more than one in [`COUNTERS`] of
 //! the records is never missed, and no share is overstated.
 
+use hashbrown::HashMap;
 use serde::Serialize;
-use std::collections::HashMap;
 
 /// Keys that are counted at a time.
 const COUNTERS: usize = 64;

@@ -1,5 +1,6 @@
 use blake3::Hasher;
 use prost::Message;
+use schemas::PairUpdate;
 use schemas::proto::{ActivityRecord, SourceEntry};
 
 /// What a partition of `product-activity` effectively carries: each source event once, whatever was sent again.
@@ -18,17 +19,21 @@ impl Effective {
         let Ok(record) = ActivityRecord::decode(value) else { return };
         let source = record.source_partition as usize;
         let Some(mark) = self.marks.get_mut(source) else { return };
-        for entry in &record.entries {
+        for (entry, pairs) in record.entries_with_pairs() {
             if entry.offset >= *mark {
                 *mark = entry.offset + 1;
-                self.updates[source].push((entry.offset, hash_update(&record, entry)));
+                self.updates[source].push((entry.offset, hash_update(&record, entry, pairs)));
             }
         }
     }
 }
 
 /// A hash of an update's meaning: indices are replaced by what they stand for, since they differ with how events are packed.
-pub(super) fn hash_update(record: &ActivityRecord, entry: &SourceEntry) -> u64 {
+pub(super) fn hash_update(
+    record: &ActivityRecord,
+    entry: &SourceEntry,
+    pairs: impl Iterator<Item = PairUpdate>,
+) -> u64 {
     let mut hasher = Hasher::new();
     let product = |index: u32| record.products.get(index as usize).map_or("", String::as_str);
     hasher.update(&entry.timestamp_ms.to_le_bytes()).update(&entry.outcome.to_le_bytes());
@@ -38,7 +43,7 @@ pub(super) fn hash_update(record: &ActivityRecord, entry: &SourceEntry) -> u64 {
         hasher.update(category.map_or("", String::as_str).as_bytes()).update(&[0]);
         hasher.update(&event.weight.to_le_bytes()).update(&event.event_type.to_le_bytes());
     }
-    for pair in &entry.pairs {
+    for pair in pairs {
         hasher.update(product(pair.product).as_bytes()).update(&[0]);
         hasher.update(product(pair.other).as_bytes()).update(&[0]).update(&pair.weight.to_le_bytes());
     }
