@@ -2,7 +2,7 @@
 
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
-use std::sync::Arc;
+use smol_str::SmolStr;
 
 /// Stands for an id within one process; never leaves it, and its order means nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,8 +12,9 @@ pub struct Symbol(pub u32);
 /// symbol to its id takes no lock.
 #[derive(Debug, Default)]
 pub struct Interner {
-    symbols: DashMap<Arc<str>, Symbol, RandomState>,
-    names: boxcar::Vec<Arc<str>>,
+    // Ids of up to 23 bytes lie in the map and in the list themselves: one look less at far-away memory.
+    symbols: DashMap<SmolStr, Symbol, RandomState>,
+    names: boxcar::Vec<SmolStr>,
 }
 
 impl Interner {
@@ -22,11 +23,11 @@ impl Interner {
         if let Some(symbol) = self.symbols.get(id) {
             return *symbol;
         }
-        let id: Arc<str> = id.into();
+        let id = SmolStr::new(id);
         // The entry keeps its shard locked, so that two threads never number the same id.
         *self
             .symbols
-            .entry(Arc::clone(&id))
+            .entry(id.clone())
             .or_insert_with(|| Symbol(u32::try_from(self.names.push(id)).expect("fewer than 2^32 products")))
     }
 

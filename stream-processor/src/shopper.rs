@@ -20,6 +20,7 @@ pub(crate) use record::{ShopperRecord, User};
 use schemas::event::{MAX_AHEAD_MS, MAX_LATE_MS, MAX_TIME_MS};
 use schemas::proto::{Event, Outcome};
 use schemas::{EventKind, Version};
+use smol_str::SmolStr;
 use std::sync::Arc;
 use stores::{Row, Table};
 
@@ -28,7 +29,7 @@ pub(crate) struct Shopper {
     partition: u32,
     generation: u16,
     names: Arc<Interner>,
-    rows: RowCache<String, UserRow>,
+    rows: RowCache<SmolStr, UserRow>,
     progress: ShopperProgress,
     packer: Packer,
     dead: Vec<DeadLetter>,
@@ -159,7 +160,7 @@ impl Shopper {
 impl Stage for Shopper {
     type Prepared = ShopperRecord;
     type Output = ShopperOutput;
-    type Key = String;
+    type Key = SmolStr;
     type Cached = UserRow;
 
     const NAME: StageName = StageName::Shopper;
@@ -198,7 +199,7 @@ impl Stage for Shopper {
                 reason,
             })?,
         };
-        self.rows.admit(key.to_owned(), row);
+        self.rows.admit(SmolStr::new(key), row);
         Ok(())
     }
 
@@ -233,20 +234,20 @@ impl Stage for Shopper {
         Snapshot { at: self.progress.at, rows, progress: self.encoded_progress(), keys }
     }
 
-    fn rows(&self) -> &RowCache<String, UserRow> {
+    fn rows(&self) -> &RowCache<SmolStr, UserRow> {
         &self.rows
     }
 
-    fn rows_mut(&mut self) -> &mut RowCache<String, UserRow> {
+    fn rows_mut(&mut self) -> &mut RowCache<SmolStr, UserRow> {
         &mut self.rows
     }
 
-    fn key_of(&self, stored: &str) -> Option<String> {
-        Some(stored.to_owned())
+    fn key_of(&self, stored: &str) -> Option<SmolStr> {
+        Some(SmolStr::new(stored))
     }
 
-    fn packed(&self, key: &String) -> Option<Row> {
-        let row = self.rows.get(key.as_str())?;
-        Some(Row { key: key.clone(), version: row.version, state: Bytes::from(row.encode(&self.names)) })
+    fn packed(&self, key: &SmolStr) -> Option<Row> {
+        let row = self.rows.get(key)?;
+        Some(Row { key: key.to_string(), version: row.version, state: Bytes::from(row.encode(&self.names)) })
     }
 }

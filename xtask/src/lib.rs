@@ -7,6 +7,7 @@ pub mod architecture;
 pub mod bench;
 pub mod dependencies;
 pub mod fuzz;
+pub mod instructions;
 pub mod interrupt;
 pub mod services;
 pub mod steps;

@@ -9,7 +9,7 @@ use xtask::services::{self, Lifetime, Options, Services};
 use xtask::steps::{self, StepFailed};
 use xtask::test::{self, Selection};
 use xtask::workspace::Workspace;
-use xtask::{bench, fuzz, interrupt};
+use xtask::{bench, fuzz, instructions, interrupt};
 
 /// What people type to test and to run ShopSmart's surroundings.
 #[derive(Debug, Parser)]
@@ -42,6 +42,15 @@ enum Task {
         /// What to measure, and how; see `--help`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
+    },
+    /// Count the instructions of the hot paths, and compare with what is committed
+    Instructions {
+        /// Commit what is counted
+        #[arg(long, conflicts_with = "paths")]
+        write: bool,
+        /// Only these paths
+        #[arg(value_name = "PATH")]
+        paths: Vec<String>,
     },
     /// Feed what reads input from outside with damaged input, and see whether it breaks
     Fuzz {
@@ -107,6 +116,9 @@ fn run(task: Task) -> Result<()> {
             // The targets run where they like.
             let input = input.map(std::path::absolute).transpose()?;
             fuzz::fuzz(&workspace, &fuzz::Selection { target, seconds, input })
+        }
+        Task::Instructions { write, paths } => {
+            instructions::check(&workspace, &instructions::Selection { write, paths })
         }
         Task::Bench { arguments } => bench::bench(&workspace, &arguments),
         Task::Faults { arguments } => test::faults(&workspace, &arguments),

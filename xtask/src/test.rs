@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::services::{Options, Services};
 use crate::workspace::{Workspace, cargo};
-use crate::{architecture, dependencies, steps, tools};
+use crate::{architecture, dependencies, instructions, steps, tools};
 
 /// Where system tests find the programs they run: the directory with `ingest`, `stream-processor`, `serving` and
 /// `shopsmart`.
@@ -47,12 +47,21 @@ pub fn lint(workspace: &Workspace) -> Result<()> {
     steps::run("cargo clippy, with TLS", &mut cargo_in(workspace, &clippy))
 }
 
-/// Lints, builds the programs, starts the servers, runs the tests and stops the servers, whatever happened.
+/// Lints, builds the programs, starts the servers, runs the tests and stops the servers, whatever happened; then counts the
+/// instructions of the hot paths, unless only some of the tests were wanted.
 ///
 /// # Errors
 /// At the first step that fails.
 pub fn test(workspace: &Workspace, selection: &Selection) -> Result<()> {
     lint(workspace)?;
+    run_tests(workspace, selection)?;
+    if selection.packages.is_empty() && selection.filters.is_empty() {
+        instructions::check(workspace, &instructions::Selection::default())?;
+    }
+    Ok(())
+}
+
+fn run_tests(workspace: &Workspace, selection: &Selection) -> Result<()> {
     steps::run("build the programs", &mut cargo_in(workspace, &["build", "--workspace", "--bins"]))?;
     steps::run("build the tests", &mut cargo_in(workspace, &["test", "--workspace", "--no-run"]))?;
     let is_secured = !selection.no_services && selection.wants("wiring");

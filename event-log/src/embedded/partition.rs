@@ -1,6 +1,7 @@
 //! One partition: how far it is durable, its newest chunks in memory, and where the writer stands.
 
 use super::chunk::{self, Chunk, PartitionKey};
+use super::reader::BATCH_BYTES;
 use crate::{LogError, Record, TopicPartition};
 use bytes::Bytes;
 use fjall::Keyspace;
@@ -94,14 +95,14 @@ impl Partition {
         self.end.send_replace(cursor.next_offset);
     }
 
-    /// Records from `from` up to (not including) `end`, at most `max`, if the newest chunks in memory reach back that far.
+    /// Records from `from` on, at most `max` and some [`BATCH_BYTES`], if the newest chunks in memory reach back that far.
     pub(super) fn read_tail(&self, from: u64, max: usize) -> Option<Result<Vec<Record>, LogError>> {
         let chunks = lock(&self.tail).from(from, max)?;
         let mut records = Vec::new();
         Some(chunks.iter().try_for_each(|chunk| chunk.unpack(from, max, &mut records)).map(|()| records))
     }
 
-    /// Records from `from` up to (not including) `end`, at most `max`, from disk: blocks.
+    /// Records from `from` up to (not including) `end`, at most `max` and some [`BATCH_BYTES`], from disk: blocks.
     pub(super) fn read_disk(&self, from: u64, end: u64, max: usize) -> Result<Vec<Record>, LogError> {
         self.chunks.read(self.key, from, end, max)
     }
@@ -123,11 +124,18 @@ impl Tail {
         }
     }
 
-    /// Chunks that hold `max` records from `from` on, or all there are; `None` when they do not reach back to it.
+    /// Chunks that hold `max` records from `from` on, or some [`BATCH_BYTES`], or all there are; `None` when they do not reach back to it.
     fn from(&self, from: u64, max: usize) -> Option<Vec<Chunk>> {
         let first = self.chunks.partition_point(|chunk| chunk.base <= from).checked_sub(1)?;
         let until = from.saturating_add(max as u64);
-        Some(self.chunks.range(first..).take_while(|chunk| chunk.base < until).cloned().collect())
+        let mut bytes = 0;
+        let is_wanted = |chunk: &&Chunk| {
+            let is_wanted = chunk.base < until && bytes < BATCH_BYTES;
+            // The first one may end before `from`, where records were compacted away: it does not count.
+            bytes += if chunk.base >= from { chunk.bytes.len() } else { 0 };
+            is_wanted
+        };
+        Some(self.chunks.range(first..).take_while(is_wanted).cloned().collect())
     }
 }
 
@@ -163,10 +171,12 @@ impl ChunkStore {
             Some(guard) => chunk::base_of(&guard.key().map_err(unreadable)?)?,
             None => from,
         };
-        let mut records = Vec::new();
+        let (mut records, mut bytes) = (Vec::new(), 0);
         for guard in self.0.range(chunk::key(partition, first)..chunk::key(partition, end)) {
-            unpack_guard(guard)?.unpack(from, max, &mut records)?;
-            if records.len() >= max {
+            let chunk = unpack_guard(guard)?;
+            chunk.unpack(from, max, &mut records)?;
+            bytes += chunk.bytes.len();
+            if records.len() >= max || (bytes >= BATCH_BYTES && !records.is_empty()) {
                 break;
             }
         }

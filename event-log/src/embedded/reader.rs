@@ -6,8 +6,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Records in a batch at most.
-pub(super) const BATCH_RECORDS: usize = 500;
+/// Records in a batch at most: what is done once for each user or product of a batch is done less often for larger ones.
+const BATCH_RECORDS: usize = 2_000;
+/// A batch takes no further chunk beyond so many bytes: what is made of it should stay in the processor's caches.
+pub(super) const BATCH_BYTES: usize = 256 << 10;
 /// Batches that wait for a slow reader at most.
 const STREAM_BATCHES: usize = 4;
 

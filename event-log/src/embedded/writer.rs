@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-/// A chunk is closed when it holds this many records: as many as readers take at once.
-const CHUNK_RECORDS: usize = super::reader::BATCH_RECORDS;
+/// A chunk is closed when it holds this many records.
+const CHUNK_RECORDS: usize = 500;
 /// Or this many bytes.
 const CHUNK_BYTES: usize = 256 << 10;
 

@@ -17,9 +17,12 @@ pub(crate) struct Packed {
     pub(crate) value: Bytes,
 }
 
-/// Entries in a record at most: a pair takes about 10 bytes, an entry at most 60 pairs, so a record stays well under the
-/// megabyte that Kafka takes by default.
-const MAX_ENTRIES: usize = 500;
+/// A record takes no further event beyond so many bytes, roughly counted: so it stays well under the megabyte that Kafka takes
+/// by default.
+const FULL_BYTES: usize = 256 << 10;
+/// What an entry takes at most besides its ids and pairs, and a number of a pair.
+const ENTRY_BYTES: usize = 80;
+const NUMBER_BYTES: usize = 5;
 
 /// No partition: there are at most 1024.
 const UNKNOWN: u16 = u16::MAX;
@@ -27,9 +30,13 @@ const UNKNOWN: u16 = u16::MAX;
 /// The record under construction for one target partition.
 #[derive(Default)]
 struct Pack {
+    /// Without its products: their ids are known by their symbols until the record is packed.
     record: ActivityRecord,
-    products: HashMap<Symbol, u32>,
+    products: Vec<Symbol>,
+    places: HashMap<Symbol, u32>,
     categories: HashMap<String, u32>,
+    /// Bytes of ids.
+    ids: usize,
 }
 
 impl Pack {
@@ -44,10 +51,10 @@ impl Pack {
     }
 
     fn product(&mut self, product: Symbol, names: &Interner) -> u32 {
-        let next = self.record.products.len() as u32;
-        *self.products.entry(product).or_insert_with(|| {
-            self.record.products.push(names.name(product).to_owned());
-            next
+        *self.places.entry(product).or_insert_with(|| {
+            self.ids += names.name(product).len();
+            self.products.push(product);
+            self.products.len() as u32 - 1
         })
     }
 
@@ -58,9 +65,15 @@ impl Pack {
         }
         let next = self.record.categories.len() as u32;
         1 + *self.categories.entry_ref(category).or_insert_with(|| {
+            self.ids += category.len();
             self.record.categories.push(category.to_owned());
             next
         })
+    }
+
+    fn is_full(&self) -> bool {
+        let ActivityRecord { entries, pairs, .. } = &self.record;
+        self.ids + entries.len() * ENTRY_BYTES + pairs.len() * NUMBER_BYTES >= FULL_BYTES
     }
 }
 
@@ -157,8 +170,8 @@ impl Packer {
     /// Between two events only, so that all updates of one event for one target stay in one record.
     fn seal_full(&mut self) {
         for (partition, pack) in self.packs.iter_mut().enumerate() {
-            if pack.record.entries.len() >= MAX_ENTRIES {
-                self.full.push(seal(partition as u32, self.source_partition, pack));
+            if pack.is_full() {
+                self.full.push(seal(partition as u32, self.source_partition, pack, &self.names));
             }
         }
     }
@@ -167,7 +180,7 @@ impl Packer {
     pub(crate) fn finish(&mut self) -> Vec<Packed> {
         for (partition, pack) in self.packs.iter_mut().enumerate() {
             if !pack.record.entries.is_empty() {
-                self.full.push(seal(partition as u32, self.source_partition, pack));
+                self.full.push(seal(partition as u32, self.source_partition, pack, &self.names));
             }
         }
         std::mem::take(&mut self.full)
@@ -175,11 +188,14 @@ impl Packer {
 }
 
 /// Leaves the pack empty, with its room.
-fn seal(partition: u32, source_partition: u32, pack: &mut Pack) -> Packed {
+fn seal(partition: u32, source_partition: u32, pack: &mut Pack, names: &Interner) -> Packed {
     pack.record.source_partition = source_partition;
-    let value = Bytes::from(pack.record.encode_to_vec());
+    let ids = pack.products.iter().map(|&product| names.name(product));
+    let value = Bytes::from(pack.record.encode_with_products(ids));
     pack.record.clear();
     pack.products.clear();
+    pack.places.clear();
     pack.categories.clear();
+    pack.ids = 0;
     Packed { partition, value }
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Records in a batch at most.
-const BATCH_RECORDS: usize = 500;
+/// Records in a batch at most: what is done once for each user or product of a batch is done less often for larger ones.
+const BATCH_RECORDS: usize = 2_000;
 /// Batches that wait for a slow reader at most.
 const STREAM_BATCHES: usize = 4;
 /// Above this the partition is not fetched any more, until it is below half of it.
