@@ -11,14 +11,15 @@ mod member;
 mod membership;
 mod producer;
 mod reader;
+mod sampled;
 mod settings;
 mod signal;
 
 pub use settings::KafkaSettings;
 
 use crate::{
-    EventLog, GroupMember, GroupOptions, LogError, Producer, ProducerMode, Record, RecordStream, TopicInfo,
-    TopicPartition, TopicSpec,
+    EventLog, GroupMember, GroupOptions, LogError, Producer, ProducerMode, Record, RecordStream,
+    SampledRecord, TopicInfo, TopicPartition, TopicSpec,
 };
 use admin::Admin;
 use async_trait::async_trait;
@@ -28,6 +29,7 @@ use member::KafkaMember;
 use membership::Membership;
 use producer::KafkaProducer;
 use reader::Readers;
+use sampled::Sampled;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,6 +47,8 @@ struct Shared {
     admin: Admin,
     readers: Arc<Readers>,
     followers: Mutex<Vec<Follower>>,
+    /// Where members of groups note records whose traces are recorded, if they are to look for them.
+    sampled: Option<Arc<Sampled>>,
 }
 
 /// A fetcher for partitions that are followed without a group.
@@ -62,7 +66,8 @@ impl KafkaLog {
         settings.check()?;
         let admin = Admin::new(&settings.client(), settings.replication_factor)?;
         let readers = Arc::new(Readers::new(settings.reader()));
-        Ok(Self(Arc::new(Shared { settings, admin, readers, followers: Mutex::default() })))
+        let sampled = settings.notice_sampled.then(Arc::default);
+        Ok(Self(Arc::new(Shared { settings, admin, readers, followers: Mutex::default(), sampled })))
     }
 
     /// Deletes a topic and all its records, and returns once no broker asked knows it any more. No service does this: it is
@@ -119,7 +124,7 @@ impl KafkaLog {
         let index = match free {
             Some(index) => index,
             None => {
-                let fetcher = Fetcher::new(&self.0.settings.reader())?;
+                let fetcher = Fetcher::new(&self.0.settings.reader(), None)?;
                 followers.push(Follower { fetcher, taken: HashMap::new() });
                 followers.len() - 1
             }
@@ -169,6 +174,10 @@ impl EventLog for KafkaLog {
         self.0.readers.call(move |consumer| reader::traceparent(consumer, &partition, offset)).await
     }
 
+    fn take_sampled(&self, partition: &TopicPartition, end: u64) -> Vec<SampledRecord> {
+        self.0.sampled.as_ref().map_or_else(Vec::new, |sampled| sampled.take(partition, end))
+    }
+
     async fn bounds(&self, partition: &TopicPartition) -> Result<Range<u64>, LogError> {
         let partition = partition.clone();
         self.0.readers.call(move |consumer| reader::bounds(consumer, &partition)).await
@@ -201,7 +210,7 @@ impl EventLog for KafkaLog {
         for topic in &options.topics {
             self.partitions(topic).await?;
         }
-        let fetcher = Fetcher::new(&self.0.settings.reader())?;
+        let fetcher = Fetcher::new(&self.0.settings.reader(), self.0.sampled.clone())?;
         let membership = Membership::join(&self.0.settings.member(&options), &options.topics)?;
         Ok(Box::new(KafkaMember::new(membership, fetcher, Arc::clone(&self.0.readers))))
     }

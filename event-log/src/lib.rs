@@ -13,5 +13,6 @@ pub mod scripted;
 pub use metrics::describe_metrics;
 pub use port::{
     Append, AppendError, EventLog, GroupMember, GroupOptions, LogError, NewRecord, Producer, ProducerMode,
-    Rebalance, Record, RecordBatch, RecordStream, TopicInfo, TopicPartition, TopicSpec, Traceparent,
+    Rebalance, Record, RecordBatch, RecordStream, SampledRecord, TopicInfo, TopicPartition, TopicSpec,
+    Traceparent,
 };

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -49,6 +50,17 @@ pub struct Record {
     pub key: Bytes,
     /// The value; empty where there is none.
     pub value: Bytes,
+}
+
+/// A record that was read and whose `traceparent` says that its trace is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SampledRecord {
+    /// Its place in the partition.
+    pub offset: u64,
+    /// What it came with.
+    pub traceparent: Traceparent,
+    /// When it was read.
+    pub read_at: Instant,
 }
 
 /// Records of one partition, ascending by offset, never empty. Offsets may have gaps (compaction).
@@ -274,6 +286,13 @@ pub trait EventLog: Send + Sync {
     async fn traceparent(&self, partition: &TopicPartition, offset: u64) -> Result<Option<String>, LogError> {
         let _ = (partition, offset);
         Ok(None)
+    }
+
+    /// Those of the records before offset `end` of a partition that this process reads as a member of a group whose traces are
+    /// recorded; each is given once. None where the log was not told to look for them, or has no headers.
+    fn take_sampled(&self, partition: &TopicPartition, end: u64) -> Vec<SampledRecord> {
+        let _ = (partition, end);
+        Vec::new()
     }
 
     /// The first offset held and the next to be written.

@@ -9,7 +9,7 @@ use event_log::EventLog;
 use ingest::{IngestConfig, IngestDeps};
 use schemas::names::Topics;
 use serde::{Deserialize, Serialize};
-use service_runtime::config::{self, KafkaConfig, LogConfig};
+use service_runtime::config::{self, KafkaConfig, LogConfig, TracesConfig};
 use service_runtime::http::{serve, with_fallbacks};
 use service_runtime::keys::Keys;
 use service_runtime::{Health, Lifecycle, SystemClock, telemetry};
@@ -35,6 +35,7 @@ struct Args {
 #[serde(default, deny_unknown_fields)]
 struct Settings {
     log: LogConfig,
+    traces: TracesConfig,
     kafka: KafkaConfig,
     ingest: IngestConfig,
 }
@@ -43,11 +44,13 @@ struct Settings {
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let settings: Settings = config::load(args.config.as_deref(), "SHOPSMART", &Settings::default())?;
-    let Settings { log, kafka, ingest: config } = settings;
+    let Settings { log, traces, kafka, ingest: config } = settings;
     log.validate("log")?;
+    traces.validate("traces")?;
     kafka.validate("kafka")?;
     config.validate("ingest")?;
     telemetry::init_tracing(&log);
+    let _export = telemetry::init_traces(&traces, "ingest")?;
     let metrics = telemetry::install_metrics();
     let keys = Keys::load(config.keys.clone(), config.keys_file.clone(), "ingest")?;
     keys.check_listen(config.http.listen, args.insecure || config.insecure, "ingest.http.listen")?;

@@ -1,8 +1,8 @@
 //! The pairs of an [`ActivityRecord`], which are numbers in a row there.
 
 use crate::codec::put_str;
-use crate::proto::{ActivityRecord, SourceEntry};
-use prost::Message;
+use crate::proto::{ActivityRecord, OlderPair, OlderSourceEntry, SourceEntry};
+use prost::{DecodeError, Message};
 
 /// Numbers of a pair in [`ActivityRecord::pairs`].
 const NUMBERS: usize = 3;
@@ -34,6 +34,22 @@ impl ActivityRecord {
             put_str(&mut out, id);
         }
         out
+    }
+
+    /// Unpacks a record, one of an older release too.
+    ///
+    /// # Errors
+    /// When the value is no such record.
+    pub fn unpack(value: &[u8]) -> Result<Self, DecodeError> {
+        let mut record = Self::decode(value)?;
+        for older in std::mem::take(&mut record.older_entries) {
+            let OlderSourceEntry { offset, outcome, activity, pairs, repeat, timestamp_ms } = older;
+            record.entries.push(SourceEntry { offset, outcome, activity, repeat, timestamp_ms, pairs: 0 });
+            for OlderPair { product, other, weight } in pairs {
+                record.push_pair(PairUpdate { product, other, weight });
+            }
+        }
+        Ok(record)
     }
 
     /// Adds a pair to the last entry.
@@ -110,9 +126,29 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_an_older_release_is_read_as_one_of_this() {
+        let older = |(entry, pairs): (&SourceEntry, Vec<PairUpdate>)| OlderSourceEntry {
+            offset: entry.offset,
+            outcome: entry.outcome,
+            activity: entry.activity,
+            repeat: entry.repeat.clone(),
+            timestamp_ms: entry.timestamp_ms,
+            pairs: pairs
+                .into_iter()
+                .map(|PairUpdate { product, other, weight }| OlderPair { product, other, weight })
+                .collect(),
+        };
+        let record = record();
+        let entries = record.entries_with_pairs().map(|(entry, pairs)| older((entry, pairs.collect())));
+        let written = ActivityRecord { older_entries: entries.collect(), ..ActivityRecord::default() };
+        assert_eq!(ActivityRecord::unpack(&written.encode_to_vec()), Ok(record.clone()));
+        assert_eq!(ActivityRecord::unpack(&record.encode_to_vec()), Ok(record));
+    }
+
+    #[test]
     fn numbers_that_are_missing_or_left_over_are_noticed() {
-        for change in [|numbers: &mut Vec<u32>| drop(numbers.pop()), |numbers: &mut Vec<u32>| numbers.push(7)]
-        {
+        let changes: [fn(&mut Vec<u32>); 2] = [|numbers| numbers.truncate(8), |numbers| numbers.push(7)];
+        for change in changes {
             let mut record = record();
             change(&mut record.pairs);
             assert!(!record.has_all_pairs());

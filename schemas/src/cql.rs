@@ -1,7 +1,8 @@
 //! The wide-column schema as numbered migrations. A migration is never changed once released: a new one is added.
 
 /// Each migration's number and its statements, in order.
-pub const MIGRATIONS: &[(u32, &str)] = &[(1, include_str!("../cql/0001_state.cql"))];
+pub const MIGRATIONS: &[(u32, &str)] =
+    &[(1, include_str!("../cql/0001_state.cql")), (2, include_str!("../cql/0002_dead_letters_by_time.cql"))];
 
 /// The single statements of a migration, without comments.
 pub fn statements(migration: &str) -> Vec<String> {

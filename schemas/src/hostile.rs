@@ -51,7 +51,7 @@ pub fn protobuf(bytes: &[u8]) -> usize {
         assert_eq!(back.encode_to_vec(), written);
         1
     }
-    if let Ok(activity) = ActivityRecord::decode(bytes) {
+    if let Ok(activity) = ActivityRecord::unpack(bytes) {
         let of_entries: usize = activity.entries_with_pairs().map(|(_, pairs)| pairs.len()).sum();
         assert!(!activity.has_all_pairs() || of_entries == activity.all_pairs().len());
     }

@@ -16,7 +16,8 @@ pub use load::load;
 pub use secret::Secret;
 pub use sections::{
     CqlConfig, HttpConfig, KafkaConfig, LogConfig, LogFormat, RedisConfig, SaslMechanism, SecurityProtocol,
+    TracesConfig,
 };
 
 /// Every top-level section that a shared configuration file may hold.
-pub const SECTIONS: [&str; 7] = ["log", "kafka", "redis", "cql", "ingest", "processor", "serving"];
+pub const SECTIONS: [&str; 8] = ["log", "traces", "kafka", "redis", "cql", "ingest", "processor", "serving"];

@@ -6,6 +6,7 @@ mod layers;
 mod problem;
 mod security;
 mod serve;
+mod span;
 mod trace;
 
 pub use layers::{instrument, with_fallbacks};

@@ -3,6 +3,7 @@
 
 mod exposition;
 mod series;
+pub mod traces;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 pub use self::exposition::{Exposition, Family, Kind};
 pub use self::series::Series;
+pub use self::traces::init_traces;
 use crate::config::{LogConfig, LogFormat};
 
 /// Bounds of every histogram whose name ends in `_seconds`. They begin below the fastest answer measured (0.1 ms) and

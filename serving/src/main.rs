@@ -20,8 +20,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let Settings { log, kafka, redis, cql, serving: config } = settings::load()?;
+    let Settings { log, traces, kafka, redis, cql, serving: config } = settings::load()?;
     telemetry::init_tracing(&log);
+    let _export = telemetry::init_traces(&traces, "serving")?;
     let metrics = telemetry::install_metrics();
     let keys = Keys::load(config.keys.clone(), config.keys_file.clone(), "serving")?;
     keys.check_listen(config.http.listen, config.insecure, "serving.http.listen")?;

@@ -2,7 +2,9 @@
 
 use clap::Parser;
 use serde::{Deserialize, Serialize};
-use service_runtime::config::{self, ConfigError, CqlConfig, KafkaConfig, LogConfig, RedisConfig};
+use service_runtime::config::{
+    self, ConfigError, CqlConfig, KafkaConfig, LogConfig, RedisConfig, TracesConfig,
+};
 use serving::ServingConfig;
 use std::path::PathBuf;
 
@@ -24,6 +26,8 @@ pub struct Args {
 pub struct Settings {
     /// Logging.
     pub log: LogConfig,
+    /// Where spans go.
+    pub traces: TracesConfig,
     /// Where the catalog comes from.
     pub kafka: KafkaConfig,
     /// The serving store.
@@ -42,6 +46,7 @@ pub fn load() -> Result<Settings, ConfigError> {
     let args = Args::parse();
     let mut settings: Settings = config::load(args.config.as_deref(), "SHOPSMART", &Settings::default())?;
     settings.log.validate("log")?;
+    settings.traces.validate("traces")?;
     settings.kafka.validate("kafka")?;
     settings.redis.validate("redis")?;
     settings.cql.validate("cql")?;

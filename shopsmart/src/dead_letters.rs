@@ -45,7 +45,8 @@ impl fmt::Display for Place {
 #[derive(Debug, Deserialize)]
 struct Letters {
     items: Vec<Letter>,
-    more: bool,
+    /// Where the older ones begin.
+    next: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -72,14 +73,26 @@ struct Outcome {
     detail: Option<String>,
 }
 
-/// Prints the newest letters.
+/// Which letters to list.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    /// How many at most.
+    pub limit: u32,
+    /// Only those of this reason.
+    pub reason: Option<&'a str>,
+    /// Only those older than a page before, which said where to go on.
+    pub before: Option<&'a str>,
+}
+
+/// Prints letters, the newest first.
 ///
 /// # Errors
 /// When the server does not answer or refuses.
-pub async fn list(client: &Client, limit: u32, reason: Option<&str>, as_json: bool) -> Result<()> {
-    let limit = limit.to_string();
+pub async fn list(client: &Client, wanted: Wanted<'_>, as_json: bool) -> Result<()> {
+    let limit = wanted.limit.to_string();
     let mut query = vec![("limit", limit.as_str())];
-    query.extend(reason.map(|reason| ("reason", reason)));
+    query.extend(wanted.reason.map(|reason| ("reason", reason)));
+    query.extend(wanted.before.map(|before| ("before", before)));
     let answer: Value = client.get("/admin/dead-letters", &query).await?;
     if as_json {
         println!("{answer}");
@@ -87,7 +100,8 @@ pub async fn list(client: &Client, limit: u32, reason: Option<&str>, as_json: bo
     }
     let letters = Letters::deserialize(&answer)?;
     if letters.items.is_empty() {
-        println!("There are no dead letters.");
+        let older = if wanted.before.is_some() { "older " } else { "" };
+        println!("There are no {older}dead letters.");
         return Ok(());
     }
     println!("{:<16} {:<12} {:<20} {:<20} key", "letter", "reason", "appended", "redriven to");
@@ -103,8 +117,8 @@ pub async fn list(client: &Client, limit: u32, reason: Option<&str>, as_json: bo
             letter.key.escape_debug(),
         );
     }
-    if letters.more {
-        println!("… and older ones: --limit shows up to 1000");
+    if let Some(next) = letters.next {
+        println!("… and older ones: --before {next}");
     }
     Ok(())
 }

@@ -4,7 +4,6 @@ use crate::coverage::{Coverage, Seen};
 use crate::oracle::Oracle;
 use bytes::Bytes;
 use event_log::Record;
-use prost::Message;
 use schemas::partition::partition_of;
 use schemas::proto::{ActivityRecord, Outcome};
 use schemas::published::open;
@@ -64,7 +63,7 @@ impl Ledger {
         value: &Bytes,
         coverage: &mut Coverage,
     ) -> Option<String> {
-        let record = ActivityRecord::decode(&**value).expect("the shopper stage wrote it");
+        let record = ActivityRecord::unpack(value).expect("the shopper stage wrote it");
         let (source, target) = (record.source_partition as usize, position.partition as usize);
         let mut is_repeated = false;
         let mut problem = None;

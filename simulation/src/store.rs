@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use stores::memory::MemoryServingStore;
-use stores::{Row, RowStream, ServingStore, StateStore, StoreError, Table};
+use stores::{KeyRange, Row, RowStream, ServingStore, StateStore, StoreError, Table};
 use tokio::sync::mpsc;
 
 /// The state store: rows are written one by one, and anything may happen in between.
@@ -186,7 +186,25 @@ impl StateStore for SimulatedState {
         if !self.process.calm && self.process.world.state().plan.state_reads_fail > 0 {
             self.before_read("scan").await?;
         }
-        Ok(self.scan_where(table, |key| schemas::partition::shard_of(key) == shard))
+        Ok(self.scan_where(table, |key| table.shard_of(key) == Some(shard)))
+    }
+
+    async fn page(
+        &self,
+        table: Table,
+        _generation: u16,
+        shard: u32,
+        keys: KeyRange<'_>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.before_read("read a page").await?;
+        if keys.above >= keys.below {
+            return Ok(Vec::new());
+        }
+        let state = self.process.world.state();
+        let rows = state.rows.range((table, keys.above.to_owned())..(table, keys.below.to_owned()));
+        let rows = rows.filter(|((_, key), _)| key != keys.above && table.shard_of(key) == Some(shard));
+        Ok(rows.map(|(_, row)| row.clone()).take(limit).collect())
     }
 }
 

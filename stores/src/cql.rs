@@ -11,7 +11,7 @@ mod statements;
 pub use settings::CqlSettings;
 
 use crate::packed::STATE_STORE;
-use crate::{Row, RowStream, StateStore, StoreError, Table};
+use crate::{KeyRange, Row, RowStream, StateStore, StoreError, Table};
 use ::scylla::client::session::Session;
 use ::scylla::statement::prepared::PreparedStatement;
 use async_trait::async_trait;
@@ -20,7 +20,6 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use scan::Part;
 use schemas::Version;
-use schemas::partition::shard_of;
 use session::Sessions;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -110,7 +109,7 @@ struct Address<'a> {
 
 impl<'a> Address<'a> {
     fn of(table: Table, generation: u16, key: &'a str) -> Self {
-        let shard = table.is_sharded().then(|| shard_of(key).cast_signed());
+        let shard = table.shard_of(key).map(u32::cast_signed);
         Self { generation: i32::from(generation), shard, key }
     }
 }
@@ -138,8 +137,8 @@ impl StateStore for CqlStateStore {
             return Ok(Vec::new());
         }
         let inner = &*self.inner;
-        let (session, statements) = inner.sessions.ready(&inner.settings).await?;
-        let statement = &statements.of(table).get;
+        let (session, statements) = inner.sessions.ready(&inner.settings, table).await?;
+        let statement = &statements.get;
         stream::iter(0..keys.len())
             .map(|index| inner.get(session, statement, Address::of(table, generation, &keys[index])))
             .buffered(inner.settings.concurrency)
@@ -152,8 +151,8 @@ impl StateStore for CqlStateStore {
             return Ok(());
         }
         let inner = &*self.inner;
-        let (session, statements) = inner.sessions.ready(&inner.settings).await?;
-        let statement = &statements.of(table).put;
+        let (session, statements) = inner.sessions.ready(&inner.settings, table).await?;
+        let statement = &statements.put;
         let rows = rows.as_slice();
         stream::iter(0..rows.len())
             .map(|index| {
@@ -166,14 +165,37 @@ impl StateStore for CqlStateStore {
     }
 
     async fn scan(&self, table: Table, generation: u16) -> Result<RowStream, StoreError> {
-        self.inner.sessions.ready(&self.inner.settings).await?;
+        self.inner.sessions.ready(&self.inner.settings, table).await?;
         Ok(scan::start(Arc::clone(&self.inner), table, generation, Part::all(table)))
     }
 
     async fn scan_shard(&self, table: Table, generation: u16, shard: u32) -> Result<RowStream, StoreError> {
         table.require_sharded()?;
-        self.inner.sessions.ready(&self.inner.settings).await?;
+        self.inner.sessions.ready(&self.inner.settings, table).await?;
         Ok(scan::start(Arc::clone(&self.inner), table, generation, vec![Part::Shard(shard)]))
+    }
+
+    async fn page(
+        &self,
+        table: Table,
+        generation: u16,
+        shard: u32,
+        keys: KeyRange<'_>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        table.require_sharded()?;
+        let inner = &*self.inner;
+        let (session, statements) = inner.sessions.ready(&inner.settings, table).await?;
+        let statement = statements.page.as_ref().expect("the table has shards");
+        let _permit =
+            inner.in_flight.acquire().await.map_err(|closed| unavailable("read a page", &closed))?;
+        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+        let values = (i32::from(generation), shard.cast_signed(), keys.above, keys.below, limit);
+        let read = inner.attempts.run("read a page", || session.execute_unpaged(statement, values));
+        let rows = read.await?.into_rows_result().map_err(|error| unreadable(&error))?;
+        let rows = rows.rows::<(String, i64, Vec<u8>)>().map_err(|error| unreadable(&error))?;
+        let read = rows.map(|columns| columns.map(|(key, version, state)| row(key, version, state)));
+        read.map(|row| row.map_err(|error| unreadable(&error))).collect()
     }
 }
 

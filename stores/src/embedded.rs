@@ -4,15 +4,16 @@ mod durability;
 mod layout;
 
 use crate::packed::STATE_STORE;
-use crate::{Row, RowStream, StateStore, StoreError, Table};
+use crate::{KeyRange, Row, RowStream, StateStore, StoreError, Table};
 use async_trait::async_trait;
 use durability::GroupSync;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable};
 use schemas::Version;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
-/// Bytes of a table's rows kept in memory before they are written out as a file. There are six tables: smaller than
+/// Bytes of a table's rows kept in memory before they are written out as a file. There are seven tables: smaller than
 /// fjall's default, since the rows are also in the processor's caches.
 const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -110,6 +111,21 @@ impl Inner {
             .collect()
     }
 
+    fn page(
+        &self,
+        table: Table,
+        keys: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let entries = self.table(table).rows.range(keys).take(limit);
+        entries
+            .map(|entry| {
+                let (key, value) = entry.into_inner().map_err(failed("read a page"))?;
+                layout::row(&key[layout::key_start(table)..], &value)
+            })
+            .collect()
+    }
+
     fn put_many(&self, table: Table, generation: u16, rows: Vec<Row>) -> Result<(), StoreError> {
         let files = self.table(table);
         // The lock guards no data: a writer that panicked leaves nothing half done behind.
@@ -173,6 +189,23 @@ impl StateStore for EmbeddedStateStore {
     async fn scan_shard(&self, table: Table, generation: u16, shard: u32) -> Result<RowStream, StoreError> {
         table.require_sharded()?;
         Ok(self.scan_prefix(table, layout::shard_prefix(generation, shard)))
+    }
+
+    async fn page(
+        &self,
+        table: Table,
+        generation: u16,
+        shard: u32,
+        keys: KeyRange<'_>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        table.require_sharded()?;
+        if keys.above >= keys.below {
+            return Ok(Vec::new());
+        }
+        let within = |key: &str| [&layout::shard_prefix(generation, shard), key.as_bytes()].concat();
+        let keys = (Bound::Excluded(within(keys.above)), Bound::Excluded(within(keys.below)));
+        self.blocking("read a page", move |inner| inner.page(table, keys, limit)).await
     }
 }
 

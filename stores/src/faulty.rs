@@ -5,7 +5,7 @@ mod faults;
 pub use faults::Faults;
 
 use crate::packed::{SERVING_STORE, STATE_STORE};
-use crate::{Changes, Row, RowStream, ServingStore, StateStore, StoreError, Table, WatchingReader};
+use crate::{Changes, KeyRange, Row, RowStream, ServingStore, StateStore, StoreError, Table, WatchingReader};
 use async_trait::async_trait;
 use bytes::Bytes;
 use faults::Call;
@@ -137,6 +137,18 @@ impl<S: StateStore> StateStore for FaultyStateStore<S> {
     async fn scan_shard(&self, table: Table, generation: u16, shard: u32) -> Result<RowStream, StoreError> {
         self.faults.before(Call::Read, "scan").await?;
         self.inner.scan_shard(table, generation, shard).await
+    }
+
+    async fn page(
+        &self,
+        table: Table,
+        generation: u16,
+        shard: u32,
+        keys: KeyRange<'_>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.faults.before(Call::Read, "read a page").await?;
+        self.inner.page(table, generation, shard, keys, limit).await
     }
 }
 

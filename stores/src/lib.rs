@@ -15,4 +15,6 @@ pub mod redis;
 mod tls;
 
 pub use measured::{Measured, describe_metrics};
-pub use port::{Changes, Row, RowStream, ServingStore, StateStore, StoreError, Table, WatchingReader};
+pub use port::{
+    Changes, KeyRange, Row, RowStream, ServingStore, StateStore, StoreError, Table, WatchingReader,
+};

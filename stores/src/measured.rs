@@ -1,7 +1,7 @@
 //! Times what a store is asked, and counts its failures. It wraps any store.
 
 use crate::packed::{SERVING_STORE, STATE_STORE};
-use crate::{Changes, Row, RowStream, ServingStore, StateStore, StoreError, Table, WatchingReader};
+use crate::{Changes, KeyRange, Row, RowStream, ServingStore, StateStore, StoreError, Table, WatchingReader};
 use async_trait::async_trait;
 use bytes::Bytes;
 use metrics::{Histogram, counter, describe_counter, describe_histogram, histogram};
@@ -49,10 +49,11 @@ enum Operation {
     Write,
     WriteMarker,
     Scan,
+    Page,
 }
 
 impl Operation {
-    const COUNT: usize = Self::Scan as usize + 1;
+    const COUNT: usize = Self::Page as usize + 1;
 
     fn name(self) -> &'static str {
         match self {
@@ -62,6 +63,7 @@ impl Operation {
             Self::Write => "write",
             Self::WriteMarker => "write_marker",
             Self::Scan => "scan",
+            Self::Page => "page",
         }
     }
 }
@@ -168,5 +170,17 @@ impl<S: StateStore> StateStore for Measured<S> {
         self.operations
             .measure(STATE_STORE, Operation::Scan, self.inner.scan_shard(table, generation, shard))
             .await
+    }
+
+    async fn page(
+        &self,
+        table: Table,
+        generation: u16,
+        shard: u32,
+        keys: KeyRange<'_>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let page = self.inner.page(table, generation, shard, keys, limit);
+        self.operations.measure(STATE_STORE, Operation::Page, page).await
     }
 }

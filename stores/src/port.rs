@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use schemas::Version;
+use schemas::partition::{SHARDS, partition_of};
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -39,23 +40,27 @@ pub enum Table {
     ProductState,
     /// Key = serving-store key: the published values, for when the serving store is late or gone.
     Published,
-    /// Key = product id; sharded by [`schemas::partition::shard_of`] the key.
+    /// Key = product id; sharded.
     OpenWindows,
-    /// Key = `progress:…`, `intent:…` or `meta`.
+    /// Key = `progress:…`, `intent:…`, `meta`, or another one of which there is one for each generation.
     Progress,
-    /// Key = `<topic>:<partition>:<offset>`; sharded as `OpenWindows`.
+    /// Key = `<topic>:<partition>:<offset>`; sharded.
     DeadLetters,
+    /// The same letters by time: key = `<reason>:<place in time>`, newest first; sharded, into fewer shards, because a page of
+    /// the list looks into each.
+    DeadLettersByTime,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::UserHistory,
         Self::ProductState,
         Self::Published,
         Self::OpenWindows,
         Self::Progress,
         Self::DeadLetters,
+        Self::DeadLettersByTime,
     ];
 
     /// Its name.
@@ -67,15 +72,30 @@ impl Table {
             Self::OpenWindows => "open_windows",
             Self::Progress => "progress",
             Self::DeadLetters => "dead_letters",
+            Self::DeadLettersByTime => "dead_letters_by_time",
         }
     }
 
-    /// Whether [`StateStore::scan_shard`] works on it.
-    pub const fn is_sharded(self) -> bool {
-        matches!(self, Self::OpenWindows | Self::DeadLetters)
+    /// Into how many shards its rows are divided by their keys; `None` for a table whose rows are found by key only.
+    pub const fn shards(self) -> Option<u32> {
+        match self {
+            Self::OpenWindows | Self::DeadLetters => Some(SHARDS),
+            Self::DeadLettersByTime => Some(16),
+            Self::UserHistory | Self::ProductState | Self::Published | Self::Progress => None,
+        }
     }
 
-    /// What every adapter answers to a shard scan of a table that has no shards.
+    /// Whether [`StateStore::scan_shard`] and [`StateStore::page`] work on it.
+    pub const fn is_sharded(self) -> bool {
+        self.shards().is_some()
+    }
+
+    /// The shard of a key, where the table has shards.
+    pub fn shard_of(self, key: &str) -> Option<u32> {
+        self.shards().map(|shards| partition_of(key.as_bytes(), shards))
+    }
+
+    /// What every adapter answers to a look into a shard of a table that has none.
     pub(crate) fn require_sharded(self) -> Result<(), StoreError> {
         if self.is_sharded() {
             return Ok(());
@@ -139,6 +159,29 @@ pub trait StateStore: Send + Sync {
     /// # Errors
     /// As [`StateStore::scan`].
     async fn scan_shard(&self, table: Table, generation: u16, shard: u32) -> Result<RowStream, StoreError>;
+
+    /// The first `limit` rows of one shard of a sharded table whose keys are within `keys`, in the order of the bytes of their
+    /// keys. Its work follows `limit`, not the size of the table.
+    ///
+    /// # Errors
+    /// When they could not be read.
+    async fn page(
+        &self,
+        table: Table,
+        generation: u16,
+        shard: u32,
+        keys: KeyRange<'_>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError>;
+}
+
+/// The keys between two others, which are not among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyRange<'a> {
+    /// Below all of them.
+    pub above: &'a str,
+    /// Above all of them.
+    pub below: &'a str,
 }
 
 /// Keeps published values (see [`schemas::published`]): each starts with a format byte and a version, and a value with a

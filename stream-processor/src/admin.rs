@@ -12,6 +12,7 @@ pub use self::lag::{LagReport, Outcomes};
 pub use self::openapi::openapi;
 
 use crate::config::ProcessorConfig;
+use crate::dead_letter::list_older_letters;
 use crate::metrics;
 use crate::redrive::Redriver;
 use crate::topology::Processor;
@@ -94,7 +95,7 @@ impl Admin {
     }
 
     /// Keeps the live figures up to date and watches over the progress of the partitions, until `stop`. The streams of
-    /// those who look on end then.
+    /// those who look on end then. Also lists dead letters that an older release stored.
     pub async fn run(self, progress: Component, stop: CancellationToken) {
         progress.ready();
         let work = async {
@@ -105,7 +106,8 @@ impl Admin {
                     None => tokio::time::sleep(live::EVERY).await,
                 }
             };
-            tokio::join!(self.0.live.keep(processor), watchdog::run(processor, &progress))
+            let letters = list_older_letters(processor.context());
+            tokio::join!(self.0.live.keep(processor), watchdog::run(processor, &progress), letters)
         };
         stop.run_until_cancelled(work).await;
         self.0.live.close();

@@ -1,5 +1,10 @@
 //! Records that could not be applied, kept with the reason. They live in the state store, keyed by where the record stands
-//! in the log, so that one that is read again after a crash is not kept twice.
+//! in the log, so that one that is read again after a crash is not kept twice. [`list`] finds them by time.
+
+pub(crate) mod list;
+mod older;
+
+pub(crate) use older::list_older_letters;
 
 use crate::outcome::DeadReason;
 use bytes::Bytes;

@@ -5,7 +5,9 @@ use catalog::Catalog;
 use clap::Parser;
 use schemas::names::Topics;
 use serde::{Deserialize, Serialize};
-use service_runtime::config::{self, CqlConfig, HttpConfig, KafkaConfig, LogConfig, RedisConfig};
+use service_runtime::config::{
+    self, CqlConfig, HttpConfig, KafkaConfig, LogConfig, RedisConfig, TracesConfig,
+};
 use service_runtime::http::{serve, with_fallbacks};
 use service_runtime::keys::Keys;
 use service_runtime::{Health, Lifecycle, SystemClock, telemetry};
@@ -31,6 +33,7 @@ struct Args {
 #[serde(default, deny_unknown_fields)]
 struct Settings {
     log: LogConfig,
+    traces: TracesConfig,
     kafka: KafkaConfig,
     redis: RedisConfig,
     cql: CqlConfig,
@@ -41,13 +44,15 @@ struct Settings {
 async fn main() -> anyhow::Result<()> {
     let settings: Settings =
         config::load(Args::parse().config.as_deref(), "SHOPSMART", &Settings::default())?;
-    let Settings { log, kafka, redis, cql, processor: config } = settings;
+    let Settings { log, traces, kafka, redis, cql, processor: config } = settings;
     log.validate("log")?;
+    traces.validate("traces")?;
     kafka.validate("kafka")?;
     redis.validate("redis")?;
     cql.validate("cql")?;
     config.validate("processor")?;
     telemetry::init_tracing(&log);
+    let _export = telemetry::init_traces(&traces, "stream-processor")?;
     let metrics = telemetry::install_metrics();
     let keys = Keys::load(config.keys.clone(), config.keys_file.clone(), "processor")?;
     keys.check_listen(config.listen, config.insecure, "processor.listen")?;

@@ -28,6 +28,11 @@ impl DeadReason {
             Self::BadTime => "bad_time",
         }
     }
+
+    /// The reason of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
 }
 
 /// How often each outcome was counted, by the numbers of the Protobuf enum.

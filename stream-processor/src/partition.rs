@@ -6,6 +6,7 @@ mod flush;
 mod load;
 mod product_driver;
 mod shopper_driver;
+mod spans;
 mod supervise;
 mod task;
 

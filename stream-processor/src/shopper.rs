@@ -4,7 +4,7 @@ mod pack;
 mod record;
 
 use crate::cache::RowCache;
-use crate::dead_letter::DeadLetter;
+use crate::dead_letter::{DeadLetter, list};
 use crate::outcome::DeadReason;
 use crate::progress::{Checkpoint, ShopperProgress, StageName};
 use crate::rules::{Rule, is_broken};
@@ -229,8 +229,12 @@ impl Stage for Shopper {
 
     fn snapshot(&mut self) -> Snapshot<FlushKeys<Self>> {
         let (keys, rows) = self.copy_changed();
-        let dead = self.dead.drain(..).map(|letter| letter.to_row(self.generation)).collect();
-        let rows = vec![(Table::UserHistory, rows), (Table::DeadLetters, dead)];
+        let dead = std::mem::take(&mut self.dead);
+        let listed = dead.iter().map(|letter| list::row_of(letter, self.generation)).collect();
+        let dead = dead.iter().map(|letter| letter.to_row(self.generation)).collect();
+        // In this order: what is listed can be shown.
+        let rows =
+            vec![(Table::UserHistory, rows), (Table::DeadLetters, dead), (Table::DeadLettersByTime, listed)];
         Snapshot { at: self.progress.at, rows, progress: self.encoded_progress(), keys }
     }
 

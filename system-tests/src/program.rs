@@ -82,9 +82,22 @@ impl Program {
     /// When it does not end, or not in order.
     pub fn stop(&mut self) -> Result<()> {
         self.signal("-TERM")?;
+        self.end_in_order()
+    }
+
+    fn end_in_order(&mut self) -> Result<()> {
         let status = self.wait()?;
         ensure!(status.success(), "{} ended with {status}: {}", self.name, self.said());
         Ok(())
+    }
+
+    /// As Ctrl-C does, and waits for it to end in order.
+    ///
+    /// # Errors
+    /// When it does not end, or not in order.
+    pub fn interrupt(&mut self) -> Result<()> {
+        self.signal("-INT")?;
+        self.end_in_order()
     }
 
     /// How it ended, if it has.

@@ -219,5 +219,6 @@ pub fn kafka_at(broker: String) -> Result<KafkaLog> {
         client_id: "system-test".to_owned(),
         properties: BTreeMap::new(),
         replication_factor: -1,
+        notice_sampled: false,
     })?)
 }

@@ -115,6 +115,8 @@ export interface DeadLetter {
   append_time_ms: number;
   key: string;
   value: string;
+  /** Whether only the beginning of key or value is here. */
+  shortened: boolean;
   event: Record<string, unknown> | null;
   redriven_to: string | null;
   /** Where the log still has it; only where one letter is asked for. */
@@ -123,7 +125,8 @@ export interface DeadLetter {
 
 export interface DeadLetters {
   items: DeadLetter[];
-  more: boolean;
+  /** Where the older ones begin; null where there are none. */
+  next: string | null;
 }
 
 export interface Redriven {

@@ -144,6 +144,22 @@ test("names the trace of a dead letter", () =>
     if (shots) await letters.last().screenshot({ path: join(shots, "trace.png") });
   }));
 
+test("shows older dead letters on demand", () =>
+  live({}, async (page) => {
+    const region = page.getByRole("region", { name: "Dead letters" });
+    const letters = region.getByRole("listitem");
+    const older = region.getByRole("button", { name: "Older letters" });
+    await older.waitFor();
+    assert.equal(await letters.count(), 20);
+    const newest = await letters.first().getByRole("heading").textContent();
+    await older.click();
+    await letters.nth(20).waitFor();
+    await older.waitFor({ state: "detached" });
+    assert.equal(await letters.first().getByRole("heading").textContent(), newest);
+    const headings = await letters.getByRole("heading").allTextContents();
+    assert.equal(new Set(headings).size, headings.length, `one is there twice: ${headings}`);
+  }));
+
 test("redrives a dead letter, once", () =>
   live({}, async (page) => {
     const letters = page.getByRole("region", { name: "Dead letters" });

@@ -4,12 +4,13 @@
 use event_log::LogError;
 use event_log::kafka::{KafkaLog, KafkaSettings};
 use service_runtime::config::{CqlConfig, KafkaConfig, RedisConfig};
+use service_runtime::telemetry::traces;
 use std::sync::Arc;
 use stores::cql::{CqlSettings, CqlStateStore};
 use stores::redis::{RedisServingStore, RedisSettings};
 use stores::{Measured, StoreError};
 
-/// The log on Kafka, as section `[kafka]` says.
+/// The log on Kafka, as section `[kafka]` says. It looks for records whose traces are recorded if spans are exported by then.
 ///
 /// # Errors
 /// When a property is refused or unknown.
@@ -30,6 +31,7 @@ pub fn kafka(config: &KafkaConfig) -> Result<Arc<KafkaLog>, LogError> {
         client_id: config.client_id.clone(),
         properties,
         replication_factor: -1,
+        notice_sampled: traces::is_on(),
     };
     KafkaLog::connect(settings).map(Arc::new)
 }

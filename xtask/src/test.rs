@@ -13,8 +13,12 @@ use crate::{architecture, dependencies, instructions, steps, tools};
 /// `shopsmart`.
 pub const PROGRAMS: &str = "SHOPSMART_TEST_BIN";
 
-/// The smallest part that knows all servers, built with TLS and SASL. Not everything is: it would all be built twice.
-const WITH_TLS: [&str; 4] = ["--package", "wiring", "--features", "wiring/tls"];
+/// What needs features that are off by default: the smallest part that knows all servers, with TLS and SASL, and the smallest
+/// that knows all services, with traces. Not everything is built with them: it would all be built twice.
+const WITH_FEATURES: [&str; 6] =
+    ["--package", "wiring", "--package", "shopsmart", "--features", "wiring/tls,shopsmart/otel"];
+/// The tests that want them.
+const OF_FEATURES: [&str; 4] = ["--test", "secured", "--test", "traces"];
 
 /// What to test.
 #[derive(Debug, Default)]
@@ -43,8 +47,9 @@ pub fn lint(workspace: &Workspace) -> Result<()> {
     dependencies::check(workspace)?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     steps::run("cargo clippy", &mut cargo_in(workspace, &clippy))?;
-    let clippy = [&["clippy", "--all-targets"], &WITH_TLS[..], &["--", "-D", "warnings"]].concat();
-    steps::run("cargo clippy, with TLS", &mut cargo_in(workspace, &clippy))
+    let clippy =
+        [&["clippy", "--lib"], &OF_FEATURES[..], &WITH_FEATURES[..], &["--", "-D", "warnings"]].concat();
+    steps::run("cargo clippy, with TLS and traces", &mut cargo_in(workspace, &clippy))
 }
 
 /// Lints, builds the programs, starts the servers, runs the tests and stops the servers, whatever happened; then counts the
@@ -64,11 +69,12 @@ pub fn test(workspace: &Workspace, selection: &Selection) -> Result<()> {
 fn run_tests(workspace: &Workspace, selection: &Selection) -> Result<()> {
     steps::run("build the programs", &mut cargo_in(workspace, &["build", "--workspace", "--bins"]))?;
     steps::run("build the tests", &mut cargo_in(workspace, &["test", "--workspace", "--no-run"]))?;
-    let is_secured = !selection.no_services && selection.wants("wiring");
-    let mut secured = is_secured.then(|| secured_tests(workspace, selection));
-    if secured.is_some() {
-        let build = [&["test", "--no-run"], &WITH_TLS[..]].concat();
-        steps::run("build the tests, with TLS", &mut cargo_in(workspace, &build))?;
+    let wants_features = ["wiring", "shopsmart"].iter().any(|package| selection.wants(package));
+    let with_features = !selection.no_services && wants_features;
+    let mut with_features = with_features.then(|| tests_of_features(workspace, selection));
+    if with_features.is_some() {
+        let build = [&["test", "--no-run"], &OF_FEATURES[..], &WITH_FEATURES[..]].concat();
+        steps::run("build the tests, with TLS and traces", &mut cargo_in(workspace, &build))?;
     }
 
     let mut command = tests(workspace, selection);
@@ -81,9 +87,9 @@ fn run_tests(workspace: &Workspace, selection: &Selection) -> Result<()> {
     })?;
     command.envs(services.env());
     let mut outcome = steps::run("cargo test", &mut command);
-    if let Some(secured) = &mut secured {
-        secured.envs(services.env());
-        outcome = outcome.and(steps::run("cargo test, with TLS", secured));
+    if let Some(tests) = &mut with_features {
+        tests.envs(services.env());
+        outcome = outcome.and(steps::run("cargo test, with TLS and traces", tests));
     }
     if outcome.is_err() {
         eprintln!("xtask: the servers' logs stay in {}", services.keep_for_inspection().display());
@@ -138,8 +144,8 @@ fn tests(workspace: &Workspace, selection: &Selection) -> Command {
     command
 }
 
-fn secured_tests(workspace: &Workspace, selection: &Selection) -> Command {
-    let mut command = cargo_in(workspace, &[&["test", "--test", "secured"], &WITH_TLS[..]].concat());
+fn tests_of_features(workspace: &Workspace, selection: &Selection) -> Command {
+    let mut command = cargo_in(workspace, &[&["test"], &OF_FEATURES[..], &WITH_FEATURES[..]].concat());
     if !selection.filters.is_empty() {
         command.arg("--").args(&selection.filters);
     }

@@ -11,6 +11,7 @@ pub(super) use buffer::Buffer;
 pub(super) use round::Round;
 
 use super::errors::client_error;
+use super::sampled::Sampled;
 use super::signal::Signal;
 use crate::{LogError, RecordStream, TopicPartition};
 use rdkafka::ClientConfig;
@@ -39,13 +40,14 @@ struct Start {
 }
 
 impl Fetcher {
-    pub(super) fn new(config: &ClientConfig) -> Result<Self, LogError> {
+    /// `sampled` is where it notes records whose traces are recorded.
+    pub(super) fn new(config: &ClientConfig, sampled: Option<Arc<Sampled>>) -> Result<Self, LogError> {
         let signal = Arc::new(Signal::default());
         let mut consumer: BaseConsumer = config.create().map_err(|e| client_error(&e))?;
         let on_records = Arc::clone(&signal);
         consumer.set_nonempty_callback(move || on_records.wake());
         let shared = Arc::new(Shared { signal, starts: Mutex::default(), closed: AtomicBool::new(false) });
-        let worker = Worker::new(consumer, Arc::clone(&shared));
+        let worker = Worker::new(consumer, Arc::clone(&shared), sampled);
         std::thread::Builder::new()
             .name("kafka-fetcher".to_owned())
             .spawn(move || worker.run())

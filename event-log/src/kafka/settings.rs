@@ -15,6 +15,8 @@ pub struct KafkaSettings {
     pub properties: BTreeMap<String, String>,
     /// Copies of each partition of topics that are created here; -1 = as the broker is configured.
     pub replication_factor: i32,
+    /// Whether members of groups look at the `traceparent` of what they read, for [`crate::EventLog::take_sampled`].
+    pub notice_sampled: bool,
 }
 
 /// Properties that would break a promise, with their aliases.
@@ -148,6 +150,7 @@ mod tests {
             client_id: "test".to_owned(),
             properties: BTreeMap::from([(key.to_owned(), "1".to_owned())]),
             replication_factor: -1,
+            notice_sampled: false,
         }
     }
 

@@ -30,6 +30,7 @@ fn connect(brokers: &str, properties: &[(&str, &str)]) -> KafkaLog {
         client_id: "event-log-test".to_owned(),
         properties: properties.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
         replication_factor: -1,
+        notice_sampled: false,
     };
     KafkaLog::connect(settings).expect("the settings are right")
 }
@@ -169,6 +170,7 @@ async fn a_wrong_property_is_named() {
         client_id: "event-log-test".to_owned(),
         properties,
         replication_factor: -1,
+        notice_sampled: false,
     };
     let error = KafkaLog::connect(settings).err().expect("there is no such property");
     assert!(error.to_string().contains("no.such.property"), "{error}");

@@ -117,6 +117,39 @@ impl LogConfig {
     }
 }
 
+/// Traces, and where their spans go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TracesConfig {
+    /// The collector that takes spans, by OTLP over HTTP: `http://127.0.0.1:4318`. Empty = none are exported. Only for builds
+    /// with the feature `otel`.
+    pub endpoint: String,
+    /// Of the traces that begin here, the share that is recorded (0 to 1). Where a caller sends a `traceparent`, it has decided.
+    pub sampled_share: f64,
+}
+
+impl Default for TracesConfig {
+    fn default() -> Self {
+        Self { endpoint: String::new(), sampled_share: 0.01 }
+    }
+}
+
+impl TracesConfig {
+    /// Checks address and range; `section` is the dotted path of this section.
+    pub fn validate(&self, section: &str) -> Result<(), ConfigError> {
+        let Self { endpoint, sampled_share } = self;
+        let can_export = cfg!(feature = "otel") || endpoint.is_empty();
+        let allowed = "empty, because this build cannot export (one with --features shopsmart/otel can)";
+        ConfigError::require(can_export, section, "endpoint", endpoint, allowed)?;
+        let is_address =
+            endpoint.is_empty() || endpoint.strip_prefix("http://").is_some_and(|rest| !rest.is_empty());
+        let allowed = "an address like http://127.0.0.1:4318, or empty";
+        ConfigError::require(is_address, section, "endpoint", endpoint, allowed)?;
+        let share = (0.0..=1.0).contains(sampled_share);
+        ConfigError::require(share, section, "sampled_share", sampled_share, "0 to 1")
+    }
+}
+
 fn timeout(value_ms: u64, section: &str, field: &str) -> Result<(), ConfigError> {
     ConfigError::require(
         (1..=600_000).contains(&value_ms),

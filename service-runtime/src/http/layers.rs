@@ -13,6 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::Problem;
 use super::arrival::Arrival;
+use super::span::ServerSpan;
 use super::trace::{TRACEPARENT, Trace, current_trace};
 use crate::lifecycle::panic_message;
 use crate::telemetry::{HTTP_REQUESTS, HTTP_SECONDS};
@@ -62,6 +63,7 @@ async fn observe(State(observer): State<Observer>, request: Request, next: Next)
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let trace = Trace::of(request.headers());
+    let span = ServerSpan::begin(&trace);
     let (request, arrival) = Arrival::watch(request);
     let handled = trace.scope(tokio::time::timeout(observer.request_timeout, next.run(request))).await;
     let mut response = match handled {
@@ -79,6 +81,7 @@ async fn observe(State(observer): State<Observer>, request: Request, next: Next)
     response.headers_mut().insert(TRACEPARENT, trace.header());
     let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     observer.series.answered(route, &method, response.status(), begun.elapsed());
+    span.end(observer.series.service, method_label(&method), route, response.status());
     response
 }
 

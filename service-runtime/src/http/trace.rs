@@ -6,6 +6,8 @@ use std::io::Write;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::telemetry::traces;
+
 /// The header that carries a trace, in requests and answers.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -19,6 +21,8 @@ pub struct Trace {
     trace_id: u128,
     /// Of this request; the caller's where it was read from a header.
     span_id: u64,
+    /// What this request is a part of; 0 where the trace begins here.
+    parent_id: u64,
     flags: u8,
 }
 
@@ -26,20 +30,37 @@ impl Trace {
     /// The place of a request with these headers: in the caller's trace, or where there is none or no valid one, in a new
     /// trace.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let given = headers.get(TRACEPARENT).and_then(|value| Self::parse(value.as_bytes()));
-        // Keyed differently at each call, so ids do not repeat; that nobody can guess them is not needed.
-        let random = || RandomState::new().hash_one(0).max(1);
-        let trace_id = || (u128::from(random()) << 64) | u128::from(random());
-        Self {
-            trace_id: given.map_or_else(trace_id, |given| given.trace_id),
-            span_id: random(),
-            // Where nobody decided, it is not recorded.
-            flags: given.map_or(0, |given| given.flags),
+        match headers.get(TRACEPARENT).and_then(|value| Self::parse(value.as_bytes())) {
+            Some(caller) => caller.part(),
+            None => Self::begin(),
         }
     }
 
-    /// Reads a header; a later version may say more behind what is known of it.
-    fn parse(value: &[u8]) -> Option<Self> {
+    fn begin() -> Self {
+        let trace_id = (u128::from(random()) << 64) | u128::from(random());
+        // Where no caller decided whether it is recorded, the configuration does.
+        let flags = u8::from(traces::chooses(trace_id));
+        Self { trace_id, span_id: random(), parent_id: 0, flags }
+    }
+
+    /// A new place below this one.
+    pub fn part(self) -> Self {
+        Self { span_id: random(), parent_id: self.span_id, ..self }
+    }
+
+    /// Whether it is recorded: its spans go to a collector.
+    pub fn is_sampled(&self) -> bool {
+        self.flags & 1 == 1
+    }
+
+    /// The ids of the trace, of this place in it, and of the place above.
+    #[cfg(feature = "otel")]
+    pub(crate) fn ids(&self) -> (u128, u64, u64) {
+        (self.trace_id, self.span_id, self.parent_id)
+    }
+
+    /// Reads the value of a header; a later version may say more behind what is known of it.
+    pub fn parse(value: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(value).ok()?;
         let is_hex = |part: &str, length| {
             part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
@@ -54,6 +75,7 @@ impl Trace {
         let trace = Self {
             trace_id: u128::from_str_radix(trace_id, 16).ok()?,
             span_id: u64::from_str_radix(span_id, 16).ok()?,
+            parent_id: 0,
             flags: u8::from_str_radix(flags, 16).ok()? & 1,
         };
         (trace.trace_id != 0 && trace.span_id != 0).then_some(trace)
@@ -66,7 +88,7 @@ impl Trace {
 
     /// As the value of a header.
     pub fn to_bytes(&self) -> [u8; 55] {
-        let Self { trace_id, span_id, flags } = self;
+        let Self { trace_id, span_id, flags, .. } = self;
         let mut value = [0; 55];
         write!(&mut value[..], "00-{trace_id:032x}-{span_id:016x}-{flags:02x}").expect("it takes 55 bytes");
         value
@@ -76,6 +98,11 @@ impl Trace {
     pub(crate) fn header(&self) -> HeaderValue {
         HeaderValue::from_bytes(&self.to_bytes()).expect("hexadecimal digits are legal in a header")
     }
+}
+
+/// Keyed differently at each call, so ids do not repeat; that nobody can guess them is not needed.
+fn random() -> u64 {
+    RandomState::new().hash_one(0).max(1)
 }
 
 /// The trace's id, as log lines name it.
@@ -108,6 +135,8 @@ mod tests {
         let parts: Vec<&str> = header.to_str().unwrap().split('-').collect();
         assert_eq!((parts[0], parts[1], parts[3]), ("00", "4bf92f3577b34da6a3ce929d0e0e4736", "01"));
         assert_ne!(parts[2], "00f067aa0ba902b7");
+        assert_eq!(trace.parent_id, 0x00f0_67aa_0ba9_02b7);
+        assert!(trace.is_sampled());
         assert!(Trace::parse(header.as_bytes()).is_some());
     }
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::Mutex;
-use stores::{Row, RowStream, StateStore, StoreError, Table};
+use stores::{KeyRange, Row, RowStream, StateStore, StoreError, Table};
 
 #[derive(Debug, Default)]
 pub struct MemoryStateStore {
@@ -40,5 +40,16 @@ impl StateStore for MemoryStateStore {
 
     async fn scan_shard(&self, _: Table, _: u16, _: u32) -> Result<RowStream, StoreError> {
         unreachable!("serving scans nothing")
+    }
+
+    async fn page(
+        &self,
+        _: Table,
+        _: u16,
+        _: u32,
+        _: KeyRange<'_>,
+        _: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        unreachable!("serving reads by key only")
     }
 }

@@ -4,11 +4,11 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use super::server::ServerArgs;
-use crate::dead_letters::{self, Place};
+use crate::dead_letters::{self, Place, Wanted};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DeadLettersCommand {
-    /// List them, the newest first
+    /// List them, the newest first, a page at a time
     List(ListArgs),
     /// Show one whole, with its payload
     ///
@@ -34,6 +34,9 @@ pub(super) struct ListArgs {
     /// Only those of this reason: undecodable, bad_key, incomplete or bad_time
     #[arg(long, value_name = "REASON")]
     reason: Option<String>,
+    /// Only older ones: go on where a page before ended, with what it printed (`next` in JSON)
+    #[arg(long, value_name = "PLACE")]
+    before: Option<String>,
     /// Print what the server answers, as JSON
     #[arg(long)]
     json: bool,
@@ -61,7 +64,9 @@ pub(super) async fn run(command: DeadLettersCommand) -> Result<ExitCode> {
     match command {
         DeadLettersCommand::List(args) => {
             let client = args.server.client()?;
-            dead_letters::list(&client, args.limit, args.reason.as_deref(), args.json).await?;
+            let (reason, before) = (args.reason.as_deref(), args.before.as_deref());
+            let wanted = Wanted { limit: args.limit, reason, before };
+            dead_letters::list(&client, wanted, args.json).await?;
             Ok(ExitCode::SUCCESS)
         }
         DeadLettersCommand::Show(args) => {

@@ -5,7 +5,6 @@ use crate::{Row, RowStream, StoreError, Table};
 use ::scylla::response::query_result::QueryResult;
 use ::scylla::response::{PagingState, PagingStateResponse};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use schemas::partition::SHARDS;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -32,8 +31,8 @@ impl Part {
     /// A table without shards is read as a whole, and the rows of other generations are dropped here: there is no index by
     /// generation. So old generations make such a scan slower.
     pub(super) fn all(table: Table) -> Vec<Self> {
-        if table.is_sharded() {
-            return (0..SHARDS).map(Self::Shard).collect();
+        if let Some(shards) = table.shards() {
+            return (0..shards).map(Self::Shard).collect();
         }
         let start = |range: u64| i64::MIN.wrapping_add_unsigned(range << (u64::BITS - RANGES_BITS));
         let last = (1 << RANGES_BITS) - 1;
@@ -90,8 +89,8 @@ impl Scan<'_> {
         part: Part,
         position: &PagingState,
     ) -> Result<(QueryResult, PagingStateResponse), StoreError> {
-        let (session, statements) = self.inner.sessions.ready(&self.inner.settings).await?;
-        let statement = &statements.of(self.table).scan;
+        let (session, statements) = self.inner.sessions.ready(&self.inner.settings, self.table).await?;
+        let statement = &statements.scan;
         let read = || async move {
             let position = position.clone();
             match part {

@@ -1,9 +1,9 @@
 use super::attempts::Attempts;
-use super::statements::Statements;
+use super::statements::TableStatements;
 use super::{CqlSettings, unavailable};
-use crate::StoreError;
 #[cfg(feature = "tls")]
 use crate::packed::STATE_STORE;
+use crate::{StoreError, Table};
 use ::scylla::client::execution_profile::ExecutionProfile;
 use ::scylla::client::session::Session;
 use ::scylla::client::session_builder::SessionBuilder;
@@ -20,7 +20,9 @@ const CONNECTIONS_PER_NODE: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 #[derive(Default)]
 pub(super) struct Sessions {
     session: OnceCell<Session>,
-    statements: OnceCell<Statements>,
+    /// In the order of [`Table::ALL`]. One by one: who reads only some tables works beside a database that lacks others, as
+    /// one does that is to be migrated by a service that is updated later.
+    statements: [OnceCell<TableStatements>; Table::ALL.len()],
 }
 
 impl Sessions {
@@ -32,10 +34,17 @@ impl Sessions {
         Attempts::within(settings.timeout()).once("connect", connected).await
     }
 
-    /// The session and the statements on the tables.
-    pub(super) async fn ready(&self, settings: &CqlSettings) -> Result<(&Session, &Statements), StoreError> {
+    /// The session and the statements on a table.
+    pub(super) async fn ready(
+        &self,
+        settings: &CqlSettings,
+        table: Table,
+    ) -> Result<(&Session, &TableStatements), StoreError> {
         let session = self.session(settings).await?;
-        let prepared = self.statements.get_or_try_init(|| Statements::prepare(session, &settings.keyspace));
+        let index = Table::ALL.iter().position(|other| *other == table);
+        let statements = &self.statements[index.expect("every table is in Table::ALL")];
+        let prepared =
+            statements.get_or_try_init(|| TableStatements::prepare(session, &settings.keyspace, table));
         Ok((session, Attempts::within(settings.timeout()).once("prepare", prepared).await?))
     }
 }

@@ -5,7 +5,6 @@ use crate::packed::STATE_STORE;
 use crate::{Row, StoreError, Table};
 use bytes::Bytes;
 use schemas::Version;
-use schemas::partition::shard_of;
 
 const GENERATION_BYTES: usize = size_of::<u16>();
 const SHARD_BYTES: usize = size_of::<u16>();
@@ -27,16 +26,15 @@ pub(super) fn generation_prefix(generation: u16) -> Vec<u8> {
 
 pub(super) fn shard_prefix(generation: u16, shard: u32) -> Vec<u8> {
     let mut prefix = generation_prefix(generation);
-    // There are 256 shards; a number beyond finds nothing, as it should.
+    // There are 256 shards at most; a number beyond finds nothing, as it should.
     prefix.extend_from_slice(&u16::try_from(shard).unwrap_or(u16::MAX).to_be_bytes());
     prefix
 }
 
 pub(super) fn stored_key(table: Table, generation: u16, key: &str) -> Vec<u8> {
-    let mut stored = if table.is_sharded() {
-        shard_prefix(generation, shard_of(key))
-    } else {
-        generation_prefix(generation)
+    let mut stored = match table.shard_of(key) {
+        Some(shard) => shard_prefix(generation, shard),
+        None => generation_prefix(generation),
     };
     stored.extend_from_slice(key.as_bytes());
     stored

@@ -4,9 +4,8 @@ use crate::support::{ODD_KEYS, Scope, longest_key};
 use bytes::Bytes;
 use futures::future::join_all;
 use schemas::Version;
-use schemas::partition::{SHARDS, shard_of};
 use std::collections::HashMap;
-use stores::{Row, RowStream, StateStore, StoreError, Table};
+use stores::{KeyRange, Row, RowStream, StateStore, StoreError, Table};
 
 fn row(key: String, offset: u64, state: &[u8]) -> Row {
     Row { key, version: Version::of(1, offset), state: Bytes::copy_from_slice(state) }
@@ -178,9 +177,9 @@ pub async fn a_shard_scan_returns_exactly_its_shard(store: &dyn StateStore, scop
     put(store, Table::OpenWindows, &scope, &rows).await;
     let mut expected: HashMap<u32, Vec<Row>> = HashMap::new();
     for row in rows {
-        expected.entry(shard_of(&row.key)).or_default().push(row);
+        expected.entry(Table::OpenWindows.shard_of(&row.key).unwrap()).or_default().push(row);
     }
-    for shard in 0..SHARDS {
+    for shard in 0..Table::OpenWindows.shards().unwrap() {
         let mut expected = expected.remove(&shard).unwrap_or_default();
         expected.sort_by(|a, b| a.key.cmp(&b.key));
         let scan = store.scan_shard(Table::OpenWindows, scope.generation, shard).await.unwrap();
@@ -191,6 +190,45 @@ pub async fn a_shard_scan_returns_exactly_its_shard(store: &dyn StateStore, scop
 pub async fn a_shard_scan_of_a_table_without_shards_is_refused(store: &dyn StateStore, scope: Scope) {
     let refused = store.scan_shard(Table::UserHistory, scope.generation, 0).await;
     assert!(matches!(refused, Err(StoreError::Unusable { .. })));
+    let refused = store.page(Table::UserHistory, scope.generation, 0, ALL_KEYS, 1).await;
+    assert!(matches!(refused, Err(StoreError::Unusable { .. })));
+}
+
+const ALL_KEYS: KeyRange<'_> = KeyRange { above: "", below: "\u{10ffff}" };
+
+pub async fn a_page_is_the_next_rows_of_its_shard_by_key(store: &dyn StateStore, scope: Scope) {
+    let table = Table::DeadLettersByTime;
+    // Longer than another, beyond ASCII, and written in another order than that of the keys.
+    let names = (0..400u64)
+        .map(|i| format!("{:03}", i * 37 % 400))
+        .chain(["17", "0171", "é", "z"].map(str::to_owned));
+    let mut rows: Vec<Row> = names.map(|name| row(scope.key(name), 1, b"")).collect();
+    put(store, table, &scope, &rows).await;
+    store.put_many(table, scope.other_generation(), vec![row(scope.key("100+"), 1, b"other")]).await.unwrap();
+    rows.sort_by(|a, b| a.key.cmp(&b.key));
+    let (above, below) = (scope.key(""), scope.key("\u{10ffff}"));
+    let mut found = 0;
+    for shard in 0..table.shards().unwrap() {
+        let of_shard: Vec<&Row> = rows.iter().filter(|row| table.shard_of(&row.key) == Some(shard)).collect();
+        let mut position = above.clone();
+        for expected in of_shard.chunks(7) {
+            let keys = KeyRange { above: &position, below: &below };
+            let page = store.page(table, scope.generation, shard, keys, 7).await.unwrap();
+            assert_eq!(page.iter().collect::<Vec<_>>(), expected, "shard {shard} above {position}");
+            position.clone_from(&expected.last().unwrap().key);
+            found += page.len();
+        }
+        let rest = KeyRange { above: &position, below: &below };
+        assert_eq!(store.page(table, scope.generation, shard, rest, 7).await, Ok(Vec::new()));
+        // Neither end is within.
+        if let [first, second, third, ..] = of_shard[..] {
+            let keys = KeyRange { above: &first.key, below: &third.key };
+            assert_eq!(store.page(table, scope.generation, shard, keys, 7).await, Ok(vec![second.clone()]));
+            let backwards = KeyRange { above: &third.key, below: &first.key };
+            assert_eq!(store.page(table, scope.generation, shard, backwards, 7).await, Ok(Vec::new()));
+        }
+    }
+    assert_eq!(found, rows.len());
 }
 
 pub async fn an_abandoned_scan_hurts_nobody(store: &dyn StateStore, scope: Scope) {

@@ -52,6 +52,25 @@ async fn processes_that_start_together_migrate_an_empty_database() {
     assert!(usable.iter().all(|rows| *rows == Ok(vec![None])), "{usable:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_nobody_has_made_yet_is_missed_only_by_who_asks_for_it() {
+    let scope = Scope::new();
+    let keyspace = format!("stores_{}", scope.key("").trim_end_matches('/'));
+    let Some(settings) = settings(&keyspace) else { return };
+    CqlStateStore::connect(settings.clone()).unwrap().migrate().await.unwrap();
+    let session = SessionBuilder::new().known_nodes(&settings.contact_points).user(USER, USER);
+    let session = session.build().await.unwrap();
+    session.query_unpaged(format!("DROP TABLE {keyspace}.dead_letters_by_time"), ()).await.unwrap();
+    // As serving is, when it is updated before the processor.
+    let store = CqlStateStore::connect(settings).unwrap();
+    let key = [scope.key("a")];
+    let there = store.get_many(Table::Published, 1, &key).await;
+    let missing = store.get_many(Table::DeadLettersByTime, 1, &key).await;
+    session.query_unpaged(format!("DROP KEYSPACE {keyspace}"), ()).await.unwrap();
+    assert_eq!(there, Ok(vec![None]));
+    assert!(matches!(missing, Err(StoreError::Unusable { .. })), "{missing:?}");
+}
+
 #[tokio::test]
 async fn tables_that_are_missing_are_an_error_that_names_the_migrations() {
     let Some(settings) = settings("stores_that_nobody_made") else { return };

@@ -48,6 +48,7 @@ macro_rules! keeps_every_promise {
             a_scan_returns_every_row_once,
             a_shard_scan_returns_exactly_its_shard,
             a_shard_scan_of_a_table_without_shards_is_refused,
+            a_page_is_the_next_rows_of_its_shard_by_key,
             an_abandoned_scan_hurts_nobody,
             migrating_again_changes_nothing,
         }

@@ -1,5 +1,7 @@
 use super::{Admin, store_problem};
+use crate::dead_letter::list::{self, Position};
 use crate::dead_letter::{DeadLetter, Place, Redriven};
+use crate::outcome::DeadReason;
 use crate::redrive::{Redrive, RedriveError};
 use crate::topology::Processor;
 use axum::Json;
@@ -16,13 +18,15 @@ use serde_json::{Value, json};
 use service_runtime::Problem;
 use service_runtime::http::ProblemBody;
 use service_runtime::keys::{self, Authorized};
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use stores::{StoreError, Table};
+use stores::{StateStore, StoreError, Table};
 use utoipa::{IntoParams, ToSchema};
 
 /// Letters of one answer at most.
 const MOST: usize = 1_000;
+/// Bytes of a key or a value that a list shows.
+const SHOWN_BYTES: usize = 4_096;
+/// Letters read at a time: a record of another producer may have a megabyte.
+const READ_AT_ONCE: usize = 20;
 /// Letters of one order to redrive at most: it has to be done within the time for a request.
 const MOST_REDRIVEN: usize = 100;
 
@@ -35,6 +39,8 @@ pub(super) struct ListQuery {
     limit: usize,
     /// Only letters of this reason: `undecodable`, `bad_key`, `incomplete` or `bad_time`.
     reason: Option<String>,
+    /// Only older ones, from where an answer's `next` says; without it from the newest on.
+    before: Option<String>,
 }
 
 fn default_limit() -> usize {
@@ -48,6 +54,8 @@ pub(super) struct Letters {
     items: Vec<LetterView>,
     /// Whether there are older ones than these.
     more: bool,
+    /// Given as `before`, it leads to the older ones; `null` where there are none.
+    next: Option<String>,
 }
 
 /// A dead letter as JSON.
@@ -61,10 +69,12 @@ pub(super) struct LetterView {
     /// What is not UTF-8 shows as replacement characters; likewise in `value`.
     key: String,
     value: String,
+    /// Whether only the beginning of key or value is shown, as lists do with long ones; ask for the one letter then.
+    shortened: bool,
     /// The value as bytes; only where one letter is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
-    /// The event, where the value is one.
+    /// The event, where the value is one and is not shortened.
     #[schema(value_type = Option<Object>)]
     event: Option<Value>,
     /// Where it was appended again, as `partition/offset`.
@@ -84,10 +94,24 @@ impl LetterView {
             key: String::from_utf8_lossy(&letter.key).into_owned(),
             event: event_of(&letter.value),
             value: String::from_utf8_lossy(&letter.value).into_owned(),
+            shortened: false,
             value_base64: None,
             redriven_to: redriven.map(|to| format!("{}/{}", to.partition, to.offset)),
             traceparent: None,
         }
+    }
+
+    /// As it stands among others.
+    fn in_list(mut letter: DeadLetter, redriven: Option<Redriven>) -> Self {
+        let value_is_long = letter.value.len() > SHOWN_BYTES;
+        let shortened = value_is_long || letter.key.len() > SHOWN_BYTES;
+        letter.key.truncate(SHOWN_BYTES);
+        letter.value.truncate(SHOWN_BYTES);
+        let mut view = Self::of(letter, redriven);
+        if value_is_long {
+            view.event = None;
+        }
+        Self { shortened, ..view }
     }
 }
 
@@ -117,7 +141,7 @@ fn event_of(value: &[u8]) -> Option<Value> {
 
 /// Records that could not be applied
 ///
-/// The newest first.
+/// The newest first, a page at a time.
 #[utoipa::path(get, path = "/admin/dead-letters", tag = "operations", params(ListQuery),
     security(("bearer" = []), ("api_key" = [])), responses(
     (status = 200, body = Letters),
@@ -129,70 +153,53 @@ pub(super) async fn list(
     _: Authorized<keys::Read>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Letters>, Problem> {
-    let Query(query) =
-        query.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid_query", error.body_text()))?;
-    let letters = newest(admin.processor()?, query.limit.clamp(1, MOST), query.reason.as_deref()).await;
+    let refused = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail);
+    let Query(query) = query.map_err(|error| refused(error.body_text()))?;
+    let reasons = match query.reason.as_deref() {
+        None => DeadReason::ALL.to_vec(),
+        Some(name) => vec![DeadReason::from_name(name).ok_or_else(|| {
+            let known = DeadReason::ALL.map(DeadReason::as_str).join(", ");
+            refused(format!("the reason {name:?} is not known; allowed are {known}"))
+        })?],
+    };
+    let before = query.before.map(|text| text.parse::<Position>()).transpose().map_err(|_| {
+        refused("`before` is not what an answer gave as `next`; without it the list begins anew".to_owned())
+    })?;
+    let letters = page(admin.processor()?, &reasons, before, query.limit.clamp(1, MOST)).await;
     letters.map(Json).map_err(|error| store_problem(&error))
 }
 
-async fn newest(processor: &Processor, limit: usize, reason: Option<&str>) -> Result<Letters, StoreError> {
+async fn page(
+    processor: &Processor,
+    reasons: &[DeadReason],
+    before: Option<Position>,
+    limit: usize,
+) -> Result<Letters, StoreError> {
     let context = processor.context();
-    let (state, generation) = (&context.parts.state, context.config.generation);
-    let mut rows = state.scan(Table::DeadLetters, generation).await?;
-    // The oldest of the newest on top, to be replaced by what is newer.
-    let mut newest = BinaryHeap::with_capacity(limit + 1);
-    let mut more = false;
-    while let Some(row) = rows.recv().await {
-        let row = row?;
-        if Place::is_mark(&row.key) {
-            continue;
-        }
-        let Ok(letter) = DeadLetter::decode(&row.state) else { continue };
-        if reason.is_some_and(|reason| letter.reason != reason) {
-            continue;
-        }
-        newest.push(Reverse(ByTime(letter)));
-        if newest.len() > limit {
-            newest.pop();
-            more = true;
+    let (state, generation) = (&*context.parts.state, context.config.generation);
+    let page = list::page(state, generation, reasons, before, limit).await?;
+    let mut items = Vec::with_capacity(page.letters.len());
+    for places in page.letters.chunks(READ_AT_ONCE) {
+        for (letter, redriven) in read(state, generation, places).await? {
+            items.extend(letter.map(|letter| LetterView::in_list(letter, redriven)));
         }
     }
-    let letters: Vec<DeadLetter> =
-        newest.into_sorted_vec().into_iter().map(|Reverse(ByTime(letter))| letter).collect();
-    let keys: Vec<String> = letters.iter().map(|letter| letter.place().mark_key()).collect();
-    let marks = state.get_many(Table::DeadLetters, generation, &keys).await?;
-    let redriven = marks.into_iter().map(|mark| mark.and_then(|mark| Redriven::decode(&mark.state).ok()));
-    let items = letters.into_iter().zip(redriven).map(|(letter, redriven)| LetterView::of(letter, redriven));
-    Ok(Letters { items: items.collect(), more })
+    Ok(Letters { items, more: page.next.is_some(), next: page.next.map(|next| next.to_string()) })
 }
 
-/// A letter, ordered by when its record was appended.
-struct ByTime(DeadLetter);
-
-impl ByTime {
-    fn order(&self) -> (i64, Place) {
-        (self.0.append_time_ms, self.0.place())
-    }
-}
-
-impl PartialEq for ByTime {
-    fn eq(&self, other: &Self) -> bool {
-        self.order() == other.order()
-    }
-}
-
-impl Eq for ByTime {}
-
-impl PartialOrd for ByTime {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for ByTime {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.order().cmp(&other.order())
-    }
+/// Letters, where they can be read, and what was done with them.
+async fn read(
+    state: &dyn StateStore,
+    generation: u16,
+    places: &[Place],
+) -> Result<Vec<(Option<DeadLetter>, Option<Redriven>)>, StoreError> {
+    let keys = places.iter().map(|place| place.letter_key());
+    let keys: Vec<String> = keys.chain(places.iter().map(|place| place.mark_key())).collect();
+    let mut letters = state.get_many(Table::DeadLetters, generation, &keys).await?;
+    let marks = letters.split_off(places.len());
+    let letters = letters.into_iter().map(|row| DeadLetter::decode(&row?.state).ok());
+    let marks = marks.into_iter().map(|row| Redriven::decode(&row?.state).ok());
+    Ok(letters.zip(marks).collect())
 }
 
 /// One dead letter, whole
@@ -210,11 +217,8 @@ pub(super) async fn show(
     let Path(place) =
         place.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed_path", error.body_text()))?;
     let context = admin.processor()?.context();
-    let keys = [place.letter_key(), place.mark_key()];
-    let read = context.parts.state.get_many(Table::DeadLetters, context.config.generation, &keys).await;
-    let mut rows = read.map_err(|error| store_problem(&error))?.into_iter();
-    let letter = rows.next().flatten().and_then(|row| DeadLetter::decode(&row.state).ok());
-    let redriven = rows.next().flatten().and_then(|row| Redriven::decode(&row.state).ok());
+    let read = read(&*context.parts.state, context.config.generation, &[place]).await;
+    let (letter, redriven) = read.map_err(|error| store_problem(&error))?.remove(0);
     let Some(letter) = letter else {
         let detail = format!("no dead letter of partition {}, offset {}", place.partition, place.offset);
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_dead_letter", detail));

@@ -3,8 +3,9 @@
 use super::TaskError;
 use super::driver::Driver;
 use super::flush::{Flush, retrying};
+use super::spans;
 use crate::context::Context;
-use crate::progress::Checkpoint;
+use crate::progress::{Checkpoint, StageName};
 use crate::publish::PublishQueue;
 use crate::stage::{FlushKeys, Stage};
 use crate::status::{Batch, PartitionStatus};
@@ -129,6 +130,9 @@ impl<D: Driver> PartitionTask<D> {
         let output = self.driver.stage().fold(prepared);
         let appends = self.driver.hand_on(output).await?;
         self.appends.extend(appends);
+        if <D::Stage as Stage>::NAME == StageName::Shopper {
+            spans::record(&self.context, self.partition, times.next_offset);
+        }
         let stage = self.driver.stage();
         stage.make_room();
         self.status.cached_rows.store(stage.cached_rows() as u64, Ordering::Relaxed);

@@ -1,5 +1,4 @@
 use event_log::Record;
-use prost::Message;
 use recommender::{Interner, Symbol};
 use schemas::event::MAX_TIME_MS;
 use schemas::proto::{Activity, ActivityRecord, SourceEntry};
@@ -16,7 +15,7 @@ pub(crate) struct ProductRecord {
 
 impl ProductRecord {
     pub(crate) fn parse(raw: Record, names: &Interner) -> Self {
-        let activity = ActivityRecord::decode(&*raw.value).ok().filter(is_consistent);
+        let activity = ActivityRecord::unpack(&raw.value).ok().filter(is_consistent);
         if activity.is_none() {
             tracing::error!(offset = raw.offset, "passed over a record of product-activity that is not ours");
         }

@@ -4,7 +4,7 @@ mod rows;
 mod updates;
 
 use crate::context::Parts;
-use crate::dead_letter::Place;
+use crate::dead_letter::{Place, list};
 use crate::generations::{ORIGIN_KEY, Origin};
 use crate::outcome::OutcomeCounts;
 use crate::product::Product;
@@ -12,7 +12,6 @@ use crate::progress::{Checkpoint, ProductProgress, ShopperProgress, StageName, i
 use crate::shopper::Shopper;
 use crate::stage::Stage;
 use event_log::{LogError, Record, TopicPartition};
-use prost::Message;
 use recommender::Interner;
 use rows::StoredRows;
 use schemas::partition::partition_of;
@@ -292,39 +291,50 @@ impl Verifier<'_> {
         Ok(rows.into_iter().next().flatten())
     }
 
-    /// Dead letters are keyed by place: each that the fold finds before the stored progress is stored once, and no other.
+    /// Dead letters are keyed by place, and listed by time: each that the fold finds before the stored progress is stored and
+    /// listed once, and no other.
     async fn dead_letters(&mut self, partition: u32, stage: &mut Shopper) -> Result<(), VerifyError> {
         let progress = self.progress_row(progress_key(StageName::Shopper, partition)).await?;
         let stored_at = progress.as_ref().map(place_of::<Shopper>).transpose()?.unwrap_or(0);
         let covered = Version::of(self.generation, stored_at);
         let of_this_partition = format!("events:{partition}:");
-        let mut stored = HashMap::new();
-        let mut scan = self.parts.state.scan(Table::DeadLetters, self.generation).await?;
-        while let Some(row) = scan.recv().await {
-            let row = row?;
+        let is_meant = |table, key: &str| match table {
             // That a letter was redriven is what somebody did, and does not follow from the log.
-            if row.key.starts_with(&of_this_partition) && !Place::is_mark(&row.key) {
-                stored.insert(row.key, row.state);
-            }
-        }
-        let found = stage.snapshot().rows.into_iter().filter(|(table, _)| *table == Table::DeadLetters);
-        for row in found.flat_map(|(_, rows)| rows) {
-            let is_equal = match stored.remove(&row.key) {
-                Some(state) => state == row.state,
-                None => row.version >= covered,
+            Table::DeadLetters => key.starts_with(&of_this_partition) && !Place::is_mark(key),
+            _ => list::letter_of(key).map_or(0, |place| place.partition) == partition,
+        };
+        for (table, rows) in stage.snapshot().rows {
+            let what = match table {
+                Table::DeadLetters => "dead letter",
+                Table::DeadLettersByTime => "entry of the list of dead letters",
+                _ => continue,
             };
-            if !is_equal {
-                self.result.differs(format!("dead letter {}", row.key), "is not stored as it is in the log");
+            let mut stored = HashMap::new();
+            let mut scan = self.parts.state.scan(table, self.generation).await?;
+            while let Some(row) = scan.recv().await {
+                let row = row?;
+                if is_meant(table, &row.key) {
+                    stored.insert(row.key, row.state);
+                }
             }
-        }
-        for key in stored.into_keys() {
-            self.result.differs(format!("dead letter {key}"), "is stored, but its record was applied");
+            for row in rows {
+                let is_equal = match stored.remove(&row.key) {
+                    Some(state) => state == row.state,
+                    None => row.version >= covered,
+                };
+                if !is_equal {
+                    self.result.differs(format!("{what} {}", row.key), "is not stored as it is in the log");
+                }
+            }
+            for key in stored.into_keys() {
+                self.result.differs(format!("{what} {key}"), "is stored, but its record was applied");
+            }
         }
         Ok(())
     }
 
     fn expect(&mut self, target: u32, value: &[u8]) {
-        let record = ActivityRecord::decode(value).expect("it was encoded by the fold");
+        let record = ActivityRecord::unpack(value).expect("it was encoded by the fold");
         let updates = self.expected.entry((record.source_partition, target)).or_default();
         let hashed = record.entries_with_pairs();
         updates.extend(hashed.map(|(entry, pairs)| (entry.offset, hash_update(&record, entry, pairs))));

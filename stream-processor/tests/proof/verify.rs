@@ -137,6 +137,14 @@ async fn a_dead_letter_too_few_or_too_many_is_named() {
     bench.damage(|table, row| (table != Table::DeadLetters).then_some(row), Vec::new()).await;
     the_difference(&bench, "dead letter events:").await;
 
+    // The list of letters is proven too.
+    let mut unlisted = Bench::new();
+    unlisted.create_topics().await;
+    unlisted.append_raw("user-1", b"\xff\xff no event".to_vec()).await;
+    unlisted.process().await.unwrap();
+    unlisted.damage(|table, row| (table != Table::DeadLettersByTime).then_some(row), Vec::new()).await;
+    the_difference(&unlisted, "entry of the list of dead letters undecodable:").await;
+
     // And one that is stored without a reason to be.
     let mut applied = Bench::having_processed(0..10).await;
     let letter =

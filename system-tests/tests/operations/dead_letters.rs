@@ -86,6 +86,71 @@ async fn a_redriven_record_has_one_outcome_however_often_it_is_asked_for() -> Re
 }
 
 #[tokio::test]
+async fn letters_are_listed_page_by_page_and_long_ones_shortened() -> Result<()> {
+    if !have(&NEEDED) {
+        return Ok(());
+    }
+    let scratch = tempfile::tempdir()?;
+    let long = vec![0xff; 100_000];
+    let junk: [&[u8]; 5] = [b"\xff 1", b"\xff 2", &long, b"\xff 4", b"\xff 5"];
+    append_by_hand(scratch.path(), &junk.map(|value| ("ada", value))).await?;
+    let dev = Dev::start(scratch.path()).await?;
+    // All of one user, so of one partition: the newest has the highest offset.
+    let all: Vec<(u64, u64)> = letters(&dev, 5).await?.iter().map(place).collect();
+    assert_eq!(all.iter().map(|(_, offset)| *offset).collect::<Vec<_>>(), [4, 3, 2, 1, 0]);
+
+    let (mut found, mut next) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/admin/dead-letters?limit=2&reason=undecodable{next}");
+        let page = get(&dev.url(&path)).await.context("a page")?;
+        let items = page["items"].as_array().context("items")?;
+        for letter in items {
+            let is_long = place(letter) == all[2];
+            assert_eq!(letter["shortened"], is_long, "{}", letter["value"].as_str().unwrap_or("").len());
+            found.push(place(letter));
+        }
+        assert_eq!(page["more"], page["next"].is_string());
+        let Some(token) = page["next"].as_str() else { break };
+        assert_eq!(items.len(), 2);
+        next = format!("&before={token}");
+    }
+    assert_eq!(found, all);
+    let (partition, offset) = all[2];
+    let whole =
+        get(&dev.url(&format!("/admin/dead-letters/{partition}/{offset}"))).await.context("the letter")?;
+    assert_eq!(
+        (whole["shortened"].as_bool(), whole["value"].as_str().map(str::len)),
+        (Some(false), Some(300_000))
+    );
+
+    let first = shopsmart(&dev, &["dead-letters", "list", "--limit", "3"])?;
+    let token = text(&first)
+        .lines()
+        .last()
+        .and_then(|line| line.split_once("--before "))
+        .map(|(_, token)| token.to_owned());
+    let token = token.with_context(|| text(&first))?;
+    let rest = shopsmart(&dev, &["dead-letters", "list", "--before", &token])?;
+    let names: Vec<String> = all.iter().map(|(partition, offset)| format!("{partition}/{offset} ")).collect();
+    for (at, name) in names.iter().enumerate() {
+        assert_eq!((text(&first).contains(name), text(&rest).contains(name)), (at < 3, at >= 3), "{name}");
+    }
+    assert!(!text(&rest).contains("--before"), "{rest:?}");
+
+    for (query, named) in
+        [("before=yesterday", "`before`"), ("before=", "`before`"), ("reason=none", "undecodable, bad_key")]
+    {
+        let answer = reqwest::get(dev.url(&format!("/admin/dead-letters?{query}"))).await?;
+        let (status, problem) = (answer.status().as_u16(), answer.json::<Value>().await?);
+        assert_eq!((status, &problem["code"]), (400, &json!("invalid_query")), "{query}");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(named)), "{problem}");
+    }
+    let refused = shopsmart(&dev, &["dead-letters", "list", "--before", "yesterday"])?;
+    assert!(refused.status.code() == Some(1) && text(&refused).contains("`before`"), "{refused:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_program_lists_shows_and_redrives_and_its_exit_codes_tell() -> Result<()> {
     if !have(&NEEDED) {
         return Ok(());

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use system_tests::have;
-use system_tests::program::{free_address, run, until};
+use system_tests::program::{Program, free_address, run, until};
 use system_tests::servers::{Installation, NEEDED, Redis};
 use tokio::task::JoinHandle;
 
@@ -190,4 +190,60 @@ async fn a_generation_that_begins_later_knows_nothing_of_what_was_before_and_can
     let (code, said) = shopsmart(&["state", "verify", "--config", &second.config_argument()]).await?;
     assert!(code == Some(0) && said.contains("folded 1 events"), "{said}");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_replay_that_follows_goes_on_until_it_is_stopped_and_only_force_promotes_what_nobody_works_on()
+-> Result<()> {
+    if !have(&NEEDED) {
+        return Ok(());
+    }
+    let scratch = tempfile::tempdir()?;
+    let (names, old) = unique("follows", 6_500);
+    let new = old + 1;
+    let installation = Installation::new(scratch.path(), &names, &names, old, Redis::Single)?;
+    let config = installation.config_argument();
+    let _processor = installation.start_ready("stream-processor").await?;
+    let _ingest = installation.start_ready("ingest").await?;
+    let _serving = installation.start_ready("serving").await?;
+    let view = async |product: &str| {
+        let event = json!({ "event_type": "view", "user_id": "ada", "product_id": product });
+        let (status, answer) = post(&format!("http://{}/events", installation.ingest), &event, None).await?;
+        ensure!(status == 202, "{status}: {answer}");
+        Ok(())
+    };
+    for product in ["kettle", "teapot"] {
+        view(product).await?;
+    }
+
+    let arguments = ["replay-log", "--follow", "--config", &config];
+    let mut replay = Program::start_as("replay", "shopsmart", &arguments, &[], scratch.path())?;
+    listed(&config, |generations| generations[1]["events_done"] == 2).await?;
+    // What comes after it has caught up is taken as well.
+    let begun = std::time::Instant::now();
+    while !replay.said().contains("it has caught up and goes on until Ctrl-C") {
+        ensure!(begun.elapsed() < system_tests::program::PATIENCE, "{}", replay.said());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    view("toaster").await?;
+    let going = listed(&config, |generations| generations[1]["events_done"] == 3).await?;
+    assert_eq!((&going["live"], &going["generations"][1]["running"]), (&json!(old), &json!(true)), "{going}");
+    assert_eq!(replay.ended()?, None, "{}", replay.said());
+    replay.interrupt()?;
+
+    // Nobody works on it any more: its markers grow old.
+    listed(&config, |generations| generations[1]["running"] == false).await?;
+    let target = new.to_string();
+    let (code, said) = shopsmart(&["promote", &target, "--config", &config]).await?;
+    assert!(code == Some(1) && said.contains("no processor works on") && said.contains("--force"), "{said}");
+    let (code, said) = shopsmart(&["promote", &target, "--force", "--config", &config]).await?;
+    assert!(code == Some(0) && said.contains("warning: no processor works on"), "{said}");
+    let answers = format!("http://{}/trending", installation.serving);
+    let from = |generation: u16| {
+        move |answer: &Value| (answer["freshness"]["generation"] == generation).then_some(())
+    };
+    until("the new generation", &answers, from(new)).await?;
+    let (code, said) = shopsmart(&["rollback", "--config", &config]).await?;
+    assert_eq!(code, Some(0), "{said}");
+    until("the old generation", &answers, from(old)).await
 }

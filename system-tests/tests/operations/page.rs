@@ -16,8 +16,10 @@ async fn the_operations_page_keeps_its_promises_in_a_browser() -> Result<()> {
         return Ok(());
     }
     let scratch = tempfile::tempdir()?;
-    let junk: [(&str, &[u8]); 2] =
-        [("ada", b"\xff\xff no event \xff"), ("bob", b"{\"event_type\":\"view\"}")];
+    let mut junk: Vec<(&str, &[u8])> =
+        vec![("ada", b"\xff\xff no event \xff"), ("bob", b"{\"event_type\":\"view\"}")];
+    // More than the page shows at first.
+    junk.extend([("ada", &b"\xff"[..]); 22]);
     append_by_hand(scratch.path(), &junk).await?;
     let mut dev = Dev::start(scratch.path()).await?;
     some_shopping(&dev).await?;

@@ -1,17 +1,24 @@
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { processor, type DeadLetter, type DeadLetters as Answer, type Redriven } from "../api";
 import { time, words } from "../format";
 import { Panel, Problem } from "../panel";
 
+/** Letters that one more step shows. */
+const PAGE = 20;
+
 export function DeadLetters() {
   const queries = useQueryClient();
-  const letters = useQuery({
+  const letters = useInfiniteQuery({
     queryKey: ["dead-letters"],
-    queryFn: () => processor<Answer>("admin/dead-letters?limit=100"),
-    // Each look reads the whole table.
+    queryFn: ({ pageParam }) =>
+      processor<Answer>(`admin/dead-letters?limit=${PAGE}${pageParam === null ? "" : `&before=${pageParam}`}`),
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.next,
+    // Each look asks for all pages that are shown.
     refetchInterval: 15_000,
   });
+  const shown = letters.data?.pages.flatMap(({ items }) => items);
   const redrive = useMutation({
     mutationFn: ({ partition, offset }: DeadLetter) =>
       processor<Redriven>("admin/dead-letters/redrive", {
@@ -32,9 +39,9 @@ export function DeadLetters() {
       <p role="status" className="note">
         {said && `Partition ${said.partition}, offset ${said.offset}: ${words(said.result)}${said.detail ? `, ${said.detail}` : ""}.`}
       </p>
-      {letters.data?.items.length === 0 && <p className="note">There are none.</p>}
+      {shown?.length === 0 && <p className="note">There are none.</p>}
       <ul className="letters">
-        {letters.data?.items.map((letter) => (
+        {shown?.map((letter) => (
           <Letter
             key={`${letter.partition}-${letter.offset}`}
             letter={letter}
@@ -43,7 +50,11 @@ export function DeadLetters() {
           />
         ))}
       </ul>
-      {letters.data?.more && <p className="note">There are more: `shopsmart dead-letters list` shows all.</p>}
+      {letters.hasNextPage && (
+        <button type="button" disabled={letters.isFetchingNextPage} onClick={() => letters.fetchNextPage()}>
+          Older letters
+        </button>
+      )}
     </Panel>
   );
 }
@@ -67,6 +78,7 @@ function Letter({ letter, busy, redrive }: { letter: DeadLetter; busy: boolean; 
       <p className="note">
         {time(letter.append_time_ms)}, key <code>{letter.key === "" ? "(none)" : letter.key}</code> <Trace letter={letter} place={place} />
       </p>
+      {letter.shortened && <p className="note">Only its beginning: `shopsmart dead-letters show` prints it whole.</p>}
       <pre tabIndex={0} aria-label={`Payload of ${place}`}>
         {letter.event ? JSON.stringify(letter.event, null, 2) : letter.value === "" ? "(empty)" : letter.value}
       </pre>

@@ -2,6 +2,7 @@
 
 use super::{Buffer, Round, Shared, Start};
 use crate::kafka::errors::{is_forbidden, is_unknown_topic, log_error};
+use crate::kafka::sampled::Sampled;
 use crate::{LogError, TopicPartition};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -29,6 +30,7 @@ pub(super) struct Worker {
     /// Something is wrong with a partition, but the client did not say with which.
     examine: bool,
     last_stall_check: Instant,
+    sampled: Option<Arc<Sampled>>,
 }
 
 struct Fetched {
@@ -60,7 +62,7 @@ impl Fetched {
 }
 
 impl Worker {
-    pub(super) fn new(consumer: BaseConsumer, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(consumer: BaseConsumer, shared: Arc<Shared>, sampled: Option<Arc<Sampled>>) -> Self {
         Self {
             consumer,
             shared,
@@ -68,6 +70,7 @@ impl Worker {
             last: 0,
             examine: false,
             last_stall_check: Instant::now(),
+            sampled,
         }
     }
 
@@ -123,7 +126,10 @@ impl Worker {
                 None => nothing += 1,
                 Some(Ok(message)) => {
                     nothing = 0;
-                    accept(&mut self.partitions, &mut self.last, &message);
+                    let accepted = accept(&mut self.partitions, &mut self.last, &message);
+                    if let (Some(sampled), Some(partition)) = (&self.sampled, accepted) {
+                        sampled.look_at(partition, &message);
+                    }
                 }
                 Some(Err(error)) => {
                     nothing = 0;
@@ -248,21 +254,27 @@ impl Worker {
     }
 }
 
-/// Adds a message to its partition's round.
-fn accept(partitions: &mut [Fetched], last: &mut usize, message: &BorrowedMessage<'_>) {
+/// Adds a message to its partition's round. Gives the partition, unless it does not want the message.
+fn accept<'a>(
+    partitions: &'a mut [Fetched],
+    last: &mut usize,
+    message: &BorrowedMessage<'_>,
+) -> Option<&'a TopicPartition> {
     let (topic, number, offset) = (message.topic(), message.partition() as u32, message.offset() as u64);
     let belongs = |fetched: &Fetched| fetched.id.partition == number && &*fetched.id.topic == topic;
     if !partitions.get(*last).is_some_and(belongs) {
         match partitions.iter().position(belongs) {
             Some(index) => *last = index,
-            None => return, // its reader has just gone
+            None => return None, // its reader has just gone
         }
     }
     let partition = &mut partitions[*last];
     if partition.state == State::Fetching && offset >= partition.next {
         partition.next = offset + 1;
         partition.round.push(message);
+        return Some(&partition.id);
     }
+    None
 }
 
 /// Deals with an error of the client; whether the partitions have to be examined.

@@ -12,6 +12,7 @@ fn key(result: Result<(), ConfigError>) -> String {
 fn defaults_are_valid() {
     HttpConfig::default().validate("http").unwrap();
     LogConfig::default().validate("log").unwrap();
+    TracesConfig::default().validate("traces").unwrap();
     KafkaConfig::default().validate("kafka").unwrap();
     RedisConfig::default().validate("redis").unwrap();
     CqlConfig::default().validate("cql").unwrap();
@@ -35,6 +36,23 @@ fn values_out_of_range_name_their_key() {
     assert_eq!(key(cql.validate("cql")), "cql.keyspace");
     let cql = CqlConfig { replication: [("dc1".to_owned(), 0)].into(), ..CqlConfig::default() };
     assert_eq!(key(cql.validate("cql")), "cql.replication");
+}
+
+#[test]
+fn traces_need_a_build_that_can_export_and_an_address() {
+    let to = |endpoint: &str| TracesConfig { endpoint: endpoint.to_owned(), ..TracesConfig::default() };
+    let message = |config: TracesConfig| config.validate("traces").unwrap_err().to_string();
+    if cfg!(feature = "otel") {
+        to("http://127.0.0.1:4318").validate("traces").unwrap();
+        assert!(message(to("127.0.0.1:4318")).contains("an address like http://"));
+        assert!(message(to("https://a")).contains("an address like http://"));
+    } else {
+        assert!(message(to("http://127.0.0.1:4318")).contains("--features shopsmart/otel"));
+    }
+    for share in [-0.1, 1.1, f64::NAN] {
+        let config = TracesConfig { sampled_share: share, ..TracesConfig::default() };
+        assert_eq!(key(config.validate("traces")), "traces.sampled_share");
+    }
 }
 
 #[test]

@@ -1,5 +1,4 @@
 use blake3::Hasher;
-use prost::Message;
 use schemas::PairUpdate;
 use schemas::proto::{ActivityRecord, SourceEntry};
 
@@ -16,7 +15,7 @@ impl Effective {
     }
 
     pub(super) fn add(&mut self, value: &[u8]) {
-        let Ok(record) = ActivityRecord::decode(value) else { return };
+        let Ok(record) = ActivityRecord::unpack(value) else { return };
         let source = record.source_partition as usize;
         let Some(mark) = self.marks.get_mut(source) else { return };
         for (entry, pairs) in record.entries_with_pairs() {
