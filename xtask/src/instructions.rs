@@ -21,7 +21,7 @@ use crate::steps;
 use crate::workspace::{Workspace, cargo, variable};
 
 /// By how much a count may exceed the committed one, in percent.
-const TOLERANCE: f64 = 3.0;
+const TOLERANCE: f64 = 5.0;
 /// What is committed.
 const COMMITTED: &str = "hot-paths/instructions.toml";
 const PROGRAM: &str = "hot-paths";
@@ -246,8 +246,8 @@ mod tests {
     fn a_path_that_needs_more_than_the_tolerance_is_named_with_both_counts() {
         let (fold, rank) = (path("fold"), path("rank"));
         let committed = counts(&[("fold", 1_000), ("rank", 1_000)]);
-        let judged = judge(&[&fold, &rank], &counts(&[("fold", 1_041), ("rank", 1_029)]), &committed);
-        assert_eq!(judged.exceeded, ["hot path fold: 1041 instructions per event, committed 1000 (+4.1 %)"]);
+        let judged = judge(&[&fold, &rank], &counts(&[("fold", 1_061), ("rank", 1_049)]), &committed);
+        assert_eq!(judged.exceeded, ["hot path fold: 1061 instructions per event, committed 1000 (+6.1 %)"]);
         assert_eq!(judged.lines.len(), 2);
     }
 
