@@ -181,7 +181,7 @@ impl Watch {
                 self.witnesses.insert(*key, witness);
             }
             let complete = !status.needs_refill();
-            let version = last_before(generation, status.visible.load(Ordering::Relaxed));
+            let version = last_before(generation, status.complete.load(Ordering::Relaxed));
             let marker = Marker {
                 version,
                 lag_records: status.lag_records(),

@@ -12,6 +12,7 @@ pub(crate) use timeline::Batch;
 use crate::metrics;
 use crate::outcome::OutcomeCounts;
 use crate::progress::StageName;
+use crate::publish::Covers;
 use hot_keys::HotKeys;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -31,8 +32,10 @@ pub struct PartitionStatus {
     assigned_at_ms: i64,
     /// Next offset to be folded.
     pub processed: AtomicU64,
-    /// Next offset whose effects are in the serving store.
+    /// Next offset whose effects are in the serving store, but for small changes of neighbour lists.
     pub visible: AtomicU64,
+    /// Next offset whose effects are in the serving store, small changes of neighbour lists included.
+    pub complete: AtomicU64,
     /// Next offset whose effects are in the state store.
     pub stored: AtomicU64,
     /// Next offset to be written to the log, as last seen.
@@ -89,6 +92,7 @@ impl PartitionStatus {
             assigned_at_ms: now_ms,
             processed: AtomicU64::new(0),
             visible: AtomicU64::new(0),
+            complete: AtomicU64::new(0),
             stored: AtomicU64::new(0),
             log_end: AtomicU64::new(0),
             end_seen_at_ms: AtomicI64::new(0),
@@ -150,9 +154,11 @@ impl PartitionStatus {
         self.folded_at_ms.store(now_ms, Ordering::Relaxed);
     }
 
-    /// The effects of everything before `offset` are in the serving store.
-    pub(crate) fn became_visible(&self, offset: u64, now_ms: i64) {
+    /// The effects of everything before these offsets are in the serving store.
+    pub(crate) fn became_visible(&self, covers: Covers, now_ms: i64) {
+        let offset = covers.visible;
         self.visible.store(offset, Ordering::Relaxed);
+        self.complete.store(covers.complete, Ordering::Relaxed);
         let mut shared = self.shared();
         let mut newest = None;
         for batch in shared.timeline.visible(offset) {
@@ -265,14 +271,14 @@ mod tests {
     #[test]
     fn lag_goes_on_growing_while_the_log_is_silent() {
         let status = PartitionStatus::new(StageName::Shopper, 0);
-        status.became_visible(10, 900);
+        status.became_visible(Covers::all_before(10), 900);
         status.saw_end(10, 1_000);
         status.saw_end(15, 2_000);
         assert_eq!((status.lag_records(), status.lag_ms(5_000)), (5, 3_000));
         assert_eq!(status.lag_age_ms(5_000), 3_000);
         status.folded(batch(15, 1_800), std::iter::empty(), 5_100);
         assert_eq!(status.lag_ms(6_000), 4_200, "since the log took it, now that this is known");
-        status.became_visible(15, 6_100);
+        status.became_visible(Covers::all_before(15), 6_100);
         assert_eq!((status.lag_records(), status.lag_ms(9_000)), (0, 0));
         assert_eq!(status.freshness_ms(9_000), Some(4_310));
         assert_eq!(status.freshness_ms(60_000), None, "that was a while ago");
@@ -292,7 +298,7 @@ mod tests {
         status.folded(batch(3, 100_500), std::iter::empty(), 108_000);
         assert_eq!(status.stuck_for_ms(999_000), 0);
         assert!(!status.is_idle(109_000));
-        status.became_visible(3, 108_100);
+        status.became_visible(Covers::all_before(3), 108_100);
         assert!(status.is_idle(168_000));
     }
 }
