@@ -64,6 +64,8 @@ pub struct PartitionStatus {
     losses: AtomicU64,
     /// How many of these losses have been made good: what is lost during a fill is not in it.
     filled: AtomicU64,
+    /// The offset from which on small changes are missing in the serving store; `u64::MAX` = none, or more is missing.
+    behind_at: AtomicU64,
     /// A flush is wanted at once.
     pub flush_now: AtomicBool,
     /// Trending lists and repeat tables are to be published again even where they have not changed.
@@ -107,6 +109,7 @@ impl PartitionStatus {
             restarts: AtomicU64::new(0),
             losses: AtomicU64::new(0),
             filled: AtomicU64::new(0),
+            behind_at: AtomicU64::new(u64::MAX),
             flush_now: AtomicBool::new(false),
             republish: AtomicBool::new(false),
             running: AtomicBool::new(false),
@@ -185,7 +188,22 @@ impl PartitionStatus {
 
     /// The serving store lost data of this partition: it is to be filled again, also when that is under way already.
     pub fn lost_data(&self) {
+        self.behind_at.store(u64::MAX, Ordering::Relaxed);
         self.losses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The serving store lost nothing, but an earlier owner ended before it had published small changes of records from
+    /// `offset` on: they are to be filled in, and what is there is good enough to answer from meanwhile.
+    pub(crate) fn is_behind(&self, offset: u64) {
+        self.lost_data();
+        self.behind_at.store(offset, Ordering::Relaxed);
+    }
+
+    /// Next offset whose effects are in the serving store, and whether nothing before it is missing there.
+    pub(crate) fn published(&self) -> (u64, bool) {
+        let (complete, behind_at) =
+            (self.complete.load(Ordering::Relaxed), self.behind_at.load(Ordering::Relaxed));
+        (complete.min(behind_at), behind_at != u64::MAX || !self.needs_refill())
     }
 
     /// Losses so far; give the number to [`Self::filled_up_to`] when a fill that began now is done.
@@ -196,6 +214,9 @@ impl PartitionStatus {
     /// The first `losses` losses are made good.
     pub fn filled_up_to(&self, losses: u64) {
         self.filled.fetch_max(losses, Ordering::Relaxed);
+        if !self.needs_refill() {
+            self.behind_at.store(u64::MAX, Ordering::Relaxed);
+        }
     }
 
     /// Whether the serving store lacks data of this partition.
@@ -257,6 +278,23 @@ impl PartitionStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_changes_that_are_missing_do_not_make_answers_degraded() {
+        let status = PartitionStatus::new(StageName::Product, 0);
+        status.became_visible(Covers { visible: 70, complete: 60 }, 0);
+        assert_eq!(status.published(), (60, true));
+        status.is_behind(50);
+        assert!(status.needs_refill());
+        assert_eq!(status.published(), (50, true), "the next owner is to find it, too");
+        status.filled_up_to(status.losses());
+        assert_eq!(status.published(), (60, true));
+        status.is_behind(50);
+        status.lost_data();
+        assert_eq!(status.published(), (60, false));
+        status.filled_up_to(status.losses());
+        assert_eq!(status.published(), (60, true));
+    }
 
     fn batch(next_offset: u64, append_ms: i64) -> Batch {
         Batch {
