@@ -3,6 +3,7 @@ use dashmap::DashMap;
 use event_log::Record;
 use prost::Message;
 use schemas::proto::Product;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -20,13 +21,20 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct Catalog {
     products: DashMap<Box<str>, Entry, foldhash::fast::RandomState>,
+    /// How many of them are not active. Where that is none, no look-up is needed to know: an answer asks for hundreds.
+    inactive: AtomicUsize,
     paths: Mutex<Interner>,
     loaded: watch::Sender<bool>,
 }
 
 impl Default for Catalog {
     fn default() -> Self {
-        Self { products: DashMap::default(), paths: Mutex::default(), loaded: watch::Sender::new(false) }
+        Self {
+            products: DashMap::default(),
+            inactive: AtomicUsize::new(0),
+            paths: Mutex::default(),
+            loaded: watch::Sender::new(false),
+        }
     }
 }
 
@@ -53,7 +61,15 @@ impl Catalog {
         };
         let category_path =
             self.paths.lock().unwrap_or_else(PoisonError::into_inner).path(&product.category_path);
-        self.products.insert(id.into(), Entry { category_path, active: product.active });
+        let entry = Entry { category_path, active: product.active };
+        if !entry.active {
+            // Before it is there: nobody may look past it.
+            self.inactive.fetch_add(1, Ordering::AcqRel);
+        }
+        let replaced = self.products.insert(id.into(), entry);
+        if replaced.is_some_and(|replaced| !replaced.active) {
+            self.inactive.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
     /// What is known of a product; `None` when it was never sent.
@@ -63,7 +79,7 @@ impl Catalog {
 
     /// Whether a product may be shown. Unknown products may.
     pub fn is_active(&self, id: &str) -> bool {
-        self.products.get(id).is_none_or(|entry| entry.active)
+        self.inactive.load(Ordering::Acquire) == 0 || self.products.get(id).is_none_or(|entry| entry.active)
     }
 
     /// Whether a product is in `category`: when it is any element of its path. Where the catalog does not know the
@@ -149,8 +165,10 @@ mod tests {
         let catalog = Catalog::new();
         catalog.apply(&record("7", product(&["pans"], true)));
         assert!(catalog.is_active("7"));
-        catalog.apply(&record("7", product(&["pans"], false)));
-        assert!(!catalog.is_active("7"));
+        for _ in 0..2 {
+            catalog.apply(&record("7", product(&["pans"], false)));
+            assert!(!catalog.is_active("7") && catalog.is_active("8"));
+        }
         catalog.apply(&record("7", product(&["pans"], true)));
         assert!(catalog.is_active("7"));
         catalog.apply(&record("7", Bytes::new()));

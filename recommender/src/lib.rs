@@ -18,7 +18,9 @@ pub mod rising;
 pub mod settings;
 pub mod trending;
 pub mod user_row;
+pub mod voting;
 
 pub use interner::{Interner, Symbol};
 pub use product_row::ProductRow;
 pub use user_row::UserRow;
+pub use voting::VotingList;

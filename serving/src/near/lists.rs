@@ -140,6 +140,7 @@ impl Weighter<String, Published> for Bytes {
         let entries = list.as_ref().map_or(0, |list| {
             let texts = |entry: &schemas::published::Neighbour| entry.product_id.len() + entry.category.len();
             size_of::<NeighbourList>()
+                + list.extra_bytes()
                 + list.entries.iter().map(|entry| size_of_val(entry) + 16 + texts(entry)).sum::<usize>()
         });
         (OVERHEAD_BYTES + key.len() + entries) as u64
