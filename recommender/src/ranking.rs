@@ -265,7 +265,8 @@ impl<'a> Sums<'a> {
     fn of(&mut self, entry: &'a Neighbour, hash: u64, because: u32) -> &mut Sum<'a> {
         let all = &mut self.all;
         let is_it = |sum: &Sum<'_>| sum.hash == hash && sum.entry.product_id == entry.product_id;
-        let found = self.places.entry(hash, |&place| is_it(&all[place as usize]), |&place| all[place as usize].hash);
+        let found =
+            self.places.entry(hash, |&place| is_it(&all[place as usize]), |&place| all[place as usize].hash);
         let place = match found {
             Entry::Occupied(known) => *known.get() as usize,
             Entry::Vacant(free) => {
@@ -288,11 +289,7 @@ impl<'a> Sums<'a> {
 }
 
 /// The chance of a return to each product of the session.
-fn return_chances(
-    session: &Session<'_>,
-    lists: &[Option<&VotingList>],
-    repeats: &RepeatTable,
-) -> Vec<f64> {
+fn return_chances(session: &Session<'_>, lists: &[Option<&VotingList>], repeats: &RepeatTable) -> Vec<f64> {
     let last = lists.first().copied().flatten();
     let share_of_last = |id: &str| {
         let found = last.and_then(|list| Some((list.entry(id, hash_of(id))?, list.total())));

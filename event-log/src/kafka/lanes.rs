@@ -62,7 +62,8 @@ impl Lanes {
         };
         let follow = |before: u32| Some(if before < 2 { 2 + wanted } else { before + 2 });
         // It cannot fail: there always is a next value.
-        let before = self.slots[slot].fetch_update(Ordering::AcqRel, Ordering::Acquire, follow).unwrap_or_default();
+        let before =
+            self.slots[slot].fetch_update(Ordering::AcqRel, Ordering::Acquire, follow).unwrap_or_default();
         let lane = if before < 2 { wanted } else { before & 1 };
         (Slot(slot as u16), if lane == 0 { Lane::Quick } else { Lane::Collecting })
     }

@@ -19,7 +19,7 @@ pub(super) const TRACEPARENT: &str = "traceparent";
 type Reply = Box<Waiting>;
 
 /// Whoever waits for a record's outcome.
-pub(super) struct Waiting {
+struct Waiting {
     caller: oneshot::Sender<Result<Position, AppendError>>,
     slot: Option<Slot>,
 }
