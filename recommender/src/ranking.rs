@@ -218,18 +218,17 @@ fn new_products<'a>(
     for seen in &session.products {
         sums.leave_out(seen.product_id);
     }
-    let summed = sums.all.iter().filter(|sum| !sum.is_left_out);
-    summed
-        .filter(|sum| keep(&sum.entry.product_id, &sum.entry.category))
-        .map(|sum| Candidate {
-            product_id: &sum.entry.product_id,
-            category: &sum.entry.category,
-            score: if session.is_profile { sum.score } else { session_score(sum.score) },
-            repeat: false,
-            because: sum.because,
-            count: sum.count,
-        })
-        .collect()
+    let mut candidates = Vec::with_capacity(sums.all.len() + session.products.len());
+    let is_kept = |sum: &&Sum<'a>| !sum.is_left_out && keep(&sum.entry.product_id, &sum.entry.category);
+    candidates.extend(sums.all.iter().filter(is_kept).map(|sum| Candidate {
+        product_id: &sum.entry.product_id,
+        category: &sum.entry.category,
+        score: if session.is_profile { sum.score } else { session_score(sum.score) },
+        repeat: false,
+        because: sum.because,
+        count: sum.count,
+    }));
+    candidates
 }
 
 /// The sum's power [`SUM_EXPONENT`], by roots: there are hundreds, and the general power takes several times as long.
@@ -307,18 +306,29 @@ fn return_chances(session: &Session<'_>, lists: &[Option<&VotingList>], repeats:
         .collect()
 }
 
-fn top(mut candidates: Vec<Candidate<'_>>, limit: usize) -> Vec<Ranked> {
+/// The best `limit`, in order.
+fn top(candidates: Vec<Candidate<'_>>, limit: usize) -> Vec<Ranked> {
     let order = |a: &Candidate<'_>, b: &Candidate<'_>| -> Ordering {
         b.score.total_cmp(&a.score).then_with(|| a.product_id.cmp(b.product_id))
     };
     if limit == 0 {
         return Vec::new();
     }
-    if candidates.len() > limit {
-        candidates.select_nth_unstable_by(limit - 1, order);
-        candidates.truncate(limit);
+    // Most are worse than `limit` others that came before, which one comparison tells.
+    let (mut best, mut worst) = (Vec::with_capacity(candidates.len().min(2 * limit)), f64::NEG_INFINITY);
+    for candidate in candidates {
+        if candidate.score < worst {
+            continue;
+        }
+        best.push(candidate);
+        if best.len() == 2 * limit {
+            best.select_nth_unstable_by(limit - 1, order);
+            best.truncate(limit);
+            worst = best[limit - 1].score;
+        }
     }
-    candidates.sort_unstable_by(order);
+    best.sort_unstable_by(order);
+    best.truncate(limit);
     let ranked = |Candidate { product_id, category, score, repeat, because, count }: Candidate<'_>| Ranked {
         product_id: product_id.to_owned(),
         score,
@@ -327,7 +337,7 @@ fn top(mut candidates: Vec<Candidate<'_>>, limit: usize) -> Vec<Ranked> {
         because,
         count,
     };
-    candidates.into_iter().map(ranked).collect()
+    best.into_iter().map(ranked).collect()
 }
 
 /// The best products over the partitions' shares of one trending list: higher score first, ties by id.
@@ -490,6 +500,29 @@ mod tests {
             rank(&session, &by_reference(&lists), &RepeatTable::default(), |id, _| id == "x" || id == "y", 2);
         let expected = scale.powf(VOTE_EXPONENT * SUM_EXPONENT);
         assert!((ranked[0].score / ranked[1].score / expected - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn the_best_are_found_among_many_with_ties_by_id() {
+        let mut random = 7u32;
+        let ids: Vec<String> = (0..500).map(|number| format!("{number:03}")).collect();
+        let mut scored: Vec<(f64, &str)> = Vec::new();
+        for id in &ids {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            scored.push((f64::from(random >> 28), id));
+        }
+        let candidates = scored.iter().map(|&(score, product_id)| Candidate {
+            product_id,
+            category: "",
+            score,
+            repeat: false,
+            because: 0,
+            count: 0,
+        });
+        let found: Vec<String> =
+            top(candidates.collect(), 20).into_iter().map(|ranked| ranked.product_id).collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+        assert_eq!(found, scored[..20].iter().map(|scored| scored.1).collect::<Vec<_>>());
     }
 
     #[test]
