@@ -1,9 +1,10 @@
 use crate::intern::Interner;
 use dashmap::DashMap;
+use dashmap::mapref::one::Ref;
 use event_log::Record;
 use prost::Message;
 use schemas::proto::Product;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -21,8 +22,8 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct Catalog {
     products: DashMap<Box<str>, Entry, foldhash::fast::RandomState>,
-    /// How many of them are not active. Where that is none, no look-up is needed to know: an answer asks for hundreds.
-    inactive: AtomicUsize,
+    /// Whether a product was ever known. A shop that sends no catalog does not pay for looking into it.
+    is_used: AtomicBool,
     paths: Mutex<Interner>,
     loaded: watch::Sender<bool>,
 }
@@ -31,7 +32,7 @@ impl Default for Catalog {
     fn default() -> Self {
         Self {
             products: DashMap::default(),
-            inactive: AtomicUsize::new(0),
+            is_used: AtomicBool::new(false),
             paths: Mutex::default(),
             loaded: watch::Sender::new(false),
         }
@@ -61,36 +62,33 @@ impl Catalog {
         };
         let category_path =
             self.paths.lock().unwrap_or_else(PoisonError::into_inner).path(&product.category_path);
-        let entry = Entry { category_path, active: product.active };
-        if !entry.active {
-            // Before it is there: nobody may look past it.
-            self.inactive.fetch_add(1, Ordering::AcqRel);
-        }
-        let replaced = self.products.insert(id.into(), entry);
-        if replaced.is_some_and(|replaced| !replaced.active) {
-            self.inactive.fetch_sub(1, Ordering::AcqRel);
-        }
+        self.products.insert(id.into(), Entry { category_path, active: product.active });
+        self.is_used.store(true, Ordering::Release);
     }
 
     /// What is known of a product; `None` when it was never sent.
     pub fn lookup(&self, id: &str) -> Option<Entry> {
-        self.products.get(id).map(|entry| entry.clone())
+        self.entry(id).map(|entry| entry.clone())
     }
 
     /// Whether a product may be shown. Unknown products may.
     pub fn is_active(&self, id: &str) -> bool {
-        self.inactive.load(Ordering::Acquire) == 0 || self.products.get(id).is_none_or(|entry| entry.active)
+        self.entry(id).is_none_or(|entry| entry.active)
     }
 
     /// Whether a product is in `category`: when it is any element of its path. Where the catalog does not know the
     /// product's path, `fallback_category` (the category that came with its events) must be the very one.
     pub fn in_category(&self, id: &str, category: &str, fallback_category: &str) -> bool {
-        match self.products.get(id) {
+        match self.entry(id) {
             Some(entry) if !entry.category_path.is_empty() => {
                 entry.category_path.iter().any(|element| &**element == category)
             }
             _ => fallback_category == category,
         }
+    }
+
+    fn entry(&self, id: &str) -> Option<Ref<'_, Box<str>, Entry>> {
+        if self.is_used.load(Ordering::Acquire) { self.products.get(id) } else { None }
     }
 
     /// Number of products known, removed ones included.
@@ -165,10 +163,8 @@ mod tests {
         let catalog = Catalog::new();
         catalog.apply(&record("7", product(&["pans"], true)));
         assert!(catalog.is_active("7"));
-        for _ in 0..2 {
-            catalog.apply(&record("7", product(&["pans"], false)));
-            assert!(!catalog.is_active("7") && catalog.is_active("8"));
-        }
+        catalog.apply(&record("7", product(&["pans"], false)));
+        assert!(!catalog.is_active("7"));
         catalog.apply(&record("7", product(&["pans"], true)));
         assert!(catalog.is_active("7"));
         catalog.apply(&record("7", Bytes::new()));
