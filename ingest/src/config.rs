@@ -26,7 +26,7 @@ pub struct IngestConfig {
     /// than `http.request_timeout_ms`: that answer could not say what to send again.
     pub ack_timeout_ms: u64,
     /// How long a record may wait for others to travel with (0 to 1,000). 0 answers soonest. While more than 64 records are on
-    /// their way to Kafka, it is at least 5: that moves the most events, and none waits longer than without.
+    /// their way to Kafka, it is at least 5, which moves the most events.
     pub linger_ms: u64,
     /// Bytes of records that may await acknowledgement; more are answered 503 at once (1 MiB to 4 GiB).
     pub max_in_flight_bytes: usize,

@@ -2,8 +2,8 @@
 //!
 //! Sending at once is soonest while few records are on their way. With many it is slowest: the client wakes its thread for each
 //! of them, and while a partition has more than five records without an acknowledgement, neither sends more of it nor lets
-//! that thread sleep (librdkafka 2.12). Collecting for some milliseconds then costs nobody time, since the records would wait
-//! anyway, and needs a fraction of the requests.
+//! that thread sleep (librdkafka 2.12). Collecting for some milliseconds then costs little time, since most records would
+//! wait anyway, and needs a fraction of the requests.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
