@@ -7,7 +7,7 @@ use recommender::neighbours::{DirectList, Sums, direct_list, two_hop_list};
 use recommender::publishing::published_list;
 use recommender::ranking::{rank, session_of};
 use recommender::user_row::{HISTORY_EVENTS, Observation};
-use recommender::{Interner, ProductRow, Symbol, UserRow};
+use recommender::{Interner, ProductRow, Symbol, UserRow, VotingList};
 use schemas::published::{HistoryEntry, NeighbourList, RepeatTable};
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct Model {
     repeats: RepeatTable,
     events: u64,
     direct: Vec<DirectList>,
-    lists: Vec<Option<NeighbourList>>,
+    lists: Vec<Option<VotingList>>,
     published_repeats: RepeatTable,
     changed: Vec<Id>,
     is_changed: Vec<bool>,
@@ -106,7 +106,7 @@ impl Model {
                 Some(Default::default())
             });
             // Through the packed form: what serving sees.
-            self.lists[item as usize] = NeighbourList::decode(&list.encode()).ok();
+            self.lists[item as usize] = NeighbourList::decode(&list.encode()).ok().map(VotingList::of);
         }
         self.published_repeats = self.repeats.clone();
     }
@@ -131,7 +131,7 @@ impl Model {
             .collect();
         let session = session_of(&entries, now_ms);
         let item_of = |id: &str| self.names.find(id).expect("lists name known items").0;
-        let lists: Vec<Option<&NeighbourList>> = session
+        let lists: Vec<Option<&VotingList>> = session
             .products
             .iter()
             .map(|seen| self.lists[item_of(seen.product_id) as usize].as_ref())

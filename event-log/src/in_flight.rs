@@ -37,7 +37,7 @@ impl InFlight {
         }
     }
 
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.records.load(Ordering::Acquire)
     }
 }

@@ -7,6 +7,7 @@
 mod admin;
 mod errors;
 mod fetcher;
+mod lanes;
 mod member;
 mod membership;
 mod producer;
@@ -202,8 +203,10 @@ impl EventLog for KafkaLog {
     }
 
     fn producer(&self, mode: ProducerMode) -> Result<Arc<dyn Producer>, LogError> {
-        let config = self.0.settings.producer(mode);
-        Ok(Arc::new(KafkaProducer::new(&config, mode).map_err(|e| client_error(&e))?))
+        let settings = &self.0.settings;
+        let (config, collecting) = (settings.producer(mode), settings.collecting_producer(mode));
+        let producer = KafkaProducer::new(&config, collecting.as_ref(), mode == ProducerMode::Gapless);
+        Ok(Arc::new(producer.map_err(|e| client_error(&e))?))
     }
 
     async fn join(&self, options: GroupOptions) -> Result<Box<dyn GroupMember>, LogError> {

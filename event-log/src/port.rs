@@ -89,15 +89,17 @@ pub struct TopicInfo {
 /// How a producer treats a log that does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProducerMode {
-    /// Gives up a record after this many ms without an acknowledgement: for callers that wait.
+    /// Gives up a record after this many ms without an acknowledgement: for callers that wait. Records of one key (or, where
+    /// the partition is given, of that partition) are appended in the order in which they were handed over.
     Bounded {
         /// Deadline of an append in ms.
         ack_timeout_ms: u64,
-        /// How long to wait for more records to send along, in ms; 0 = as soon as the last request was answered.
+        /// How long to wait for more records to send along, in ms; 0 = as soon as the last request was answered. While many
+        /// records are on their way, it may be a few more.
         linger_ms: u64,
     },
     /// Never gives up and never leaves a gap: a record is only ever in the log when all that were appended before it to
-    /// its partition are. Once an append has failed, all later ones fail: the owner starts anew from its progress.
+    /// its partition are, whatever their keys. Once an append has failed, all later ones fail: the owner starts anew from its progress.
     Gapless,
 }
 
@@ -178,7 +180,8 @@ impl Future for Append {
 /// Appends records; cheap to share.
 #[async_trait]
 pub trait Producer: Send + Sync {
-    /// Hands a record over without waiting. Records of one partition are appended in the order of these calls.
+    /// Hands a record over without waiting. Records of one key are appended in the order of these calls; more is said at
+    /// [`ProducerMode`].
     ///
     /// # Errors
     /// At once when the queue is full, the record too large or the producer dead; nothing was appended then.

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use recommender::co_occurrence::CoOccurrence;
 use recommender::neighbours::{DirectList, Sums, direct_list, two_hop_list};
 use recommender::publishing::published_list;
-use recommender::{Interner, Symbol};
+use recommender::{Interner, Symbol, VotingList};
 use schemas::published::{HistoryEntry, NeighbourList, UserHistory};
 use schemas::{EventKind, Version};
 
@@ -82,9 +82,10 @@ fn list_pack() -> u64 {
     times(|| list.encode())
 }
 
+/// As serving does.
 fn list_unpack() -> u64 {
     let packed = Shelf::new().list(&mut Sums::default()).encode();
-    times(|| NeighbourList::decode(&packed))
+    times(|| NeighbourList::decode(&packed).map(VotingList::of))
 }
 
 /// A full history: 50 events.

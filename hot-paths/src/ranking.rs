@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 
+use recommender::VotingList;
 use recommender::ranking::{rank, session_of};
 use schemas::EventKind;
 use schemas::published::{HistoryEntry, Neighbour, NeighbourList, RepeatTable};
@@ -28,7 +29,8 @@ fn returning() -> u64 {
 
 fn ranked(now_ms: Option<i64>) -> u64 {
     let (history, lists) = shopper();
-    let lists: Vec<Option<&NeighbourList>> = lists.iter().map(Some).collect();
+    let lists: Vec<VotingList> = lists.into_iter().map(VotingList::of).collect();
+    let lists: Vec<Option<&VotingList>> = lists.iter().map(Some).collect();
     let repeats = RepeatTable::default();
     let answer = || {
         let session = session_of(&history, now_ms);

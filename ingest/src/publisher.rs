@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use event_log::{Append, AppendError, NewRecord, Producer};
+use metrics::Gauge;
 use schemas::Position;
 use service_runtime::http::current_trace;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -30,7 +31,7 @@ pub(crate) struct Publisher {
     budget: Arc<Semaphore>,
     patience: Duration,
     dead: CancellationToken,
-    metrics: Metrics,
+    in_flight_bytes: Gauge,
 }
 
 /// Why a record is not, or not known to be, in the log.
@@ -60,13 +61,13 @@ pub(crate) struct Handed {
 /// Permits of the budget, given back on drop.
 struct Held {
     bytes: u32,
-    metrics: Metrics,
+    in_flight_bytes: Gauge,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.metrics.in_flight_bytes.decrement(self.bytes);
+        self.in_flight_bytes.decrement(self.bytes);
     }
 }
 
@@ -77,10 +78,11 @@ impl Publisher {
         max_in_flight_bytes: usize,
         ack_timeout: Duration,
         dead: CancellationToken,
-        metrics: Metrics,
+        metrics: &Metrics,
     ) -> Self {
         let budget = Arc::new(Semaphore::new(max_in_flight_bytes));
-        Self { producer, budget, patience: ack_timeout + GRACE, dead, metrics }
+        let in_flight_bytes = metrics.in_flight_bytes.clone();
+        Self { producer, budget, patience: ack_timeout + GRACE, dead, in_flight_bytes }
     }
 
     /// Hands a record over without waiting. Records of one key are appended in the order of these calls.
@@ -96,8 +98,9 @@ impl Publisher {
         let traceparent = current_trace().map(|trace| trace.to_bytes());
         let record = NewRecord { topic: topic.clone(), partition: None, key, value, traceparent };
         let append = self.producer.append(record).map_err(|error| self.unpublished(error))?;
-        self.metrics.in_flight_bytes.increment(bytes);
-        Ok(Handed { append, held: Held { bytes, metrics: self.metrics.clone(), _permit: permit } })
+        let in_flight_bytes = self.in_flight_bytes.clone();
+        in_flight_bytes.increment(bytes);
+        Ok(Handed { append, held: Held { bytes, in_flight_bytes, _permit: permit } })
     }
 
     /// Until when to wait for what was handed over now.

@@ -1,5 +1,6 @@
 //! How long it takes to rank an answer. `cargo bench -p recommender`
 
+use recommender::VotingList;
 use recommender::ranking::{Session, rank, session_of};
 use schemas::EventKind;
 use schemas::published::{HistoryEntry, Neighbour, NeighbourList, RepeatTable};
@@ -34,7 +35,8 @@ fn shopper(products: usize) -> (Vec<HistoryEntry>, Vec<NeighbourList>) {
 
 fn ranked(bencher: divan::Bencher<'_, '_>, products: usize, now_ms: Option<i64>) {
     let (entries, lists) = shopper(products);
-    let lists: Vec<Option<&NeighbourList>> = lists.iter().map(Some).collect();
+    let lists: Vec<VotingList> = lists.into_iter().map(VotingList::of).collect();
+    let lists: Vec<Option<&VotingList>> = lists.iter().map(Some).collect();
     let repeats = RepeatTable::default();
     bencher.bench(|| {
         let session: Session<'_> = session_of(&entries, now_ms);

@@ -7,6 +7,7 @@ use crate::publishing::{direct_of, published_list};
 use crate::ranking::{rank, session_of};
 use crate::trending::sums_of;
 use crate::user_row::{Observation, decode_history};
+use crate::voting::VotingList;
 use crate::{Interner, ProductRow, Symbol, UserRow};
 use schemas::event::MAX_TIME_MS;
 use schemas::published::{NeighbourList, RepeatTable, UserHistory};
@@ -78,7 +79,8 @@ fn neighbours(list: &NeighbourList, names: &Interner) {
     let mut session = session_of(&entries, None);
     session.shape.times.push(1);
     session.products.push(crate::ranking::SeenProduct { product_id: "p", weight: 1.0 });
-    rank(&session, &[Some(list)], &RepeatTable::default(), |_, _| true, 10);
+    let list = VotingList::of(list.clone());
+    rank(&session, &[Some(&list)], &RepeatTable::default(), |_, _| true, 10);
 }
 
 fn fill(direct: &DirectList, names: &Interner) {

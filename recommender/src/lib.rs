@@ -19,7 +19,9 @@ pub mod settings;
 mod sums;
 pub mod trending;
 pub mod user_row;
+pub mod voting;
 
 pub use interner::{Interner, Symbol};
 pub use product_row::ProductRow;
 pub use user_row::UserRow;
+pub use voting::VotingList;

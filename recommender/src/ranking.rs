@@ -7,10 +7,11 @@ use crate::settings::{
     PROFILE_WEIGHTS, RETURN_BY_LIST, SESSION_DECAY, SUM_EXPONENT, VOTE_EXPONENT,
 };
 use crate::user_row::SESSION_GAP_MS;
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use crate::voting::{VotingList, hash_of};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use schemas::published::{
-    HistoryEntry, LastStep, NeighbourList, RepeatTable, SessionShape, TrendingEntry, TrendingList,
+    HistoryEntry, LastStep, Neighbour, RepeatTable, SessionShape, TrendingEntry, TrendingList,
 };
 use std::cmp::Ordering;
 
@@ -147,7 +148,7 @@ fn profile(entries: &[HistoryEntry], kept: usize) -> Vec<SeenProduct<'_>> {
 /// ties by id; at most `limit`.
 pub fn rank(
     session: &Session<'_>,
-    lists: &[Option<&NeighbourList>],
+    lists: &[Option<&VotingList>],
     repeats: &RepeatTable,
     keep: impl Fn(&str, &str) -> bool,
     limit: usize,
@@ -187,44 +188,27 @@ struct Candidate<'a> {
 
 fn new_products<'a>(
     session: &Session<'a>,
-    lists: &[Option<&'a NeighbourList>],
+    lists: &[Option<&'a VotingList>],
     keep: &impl Fn(&str, &str) -> bool,
 ) -> Vec<Candidate<'a>> {
-    struct Sum<'a> {
-        score: f64,
-        best: f64,
-        because: u32,
-        count: u32,
-        category: &'a str,
-    }
-    let (vote_exponent, total_exponent, sum_exponent) = if session.is_profile {
-        (PROFILE_VOTE_EXPONENT, PROFILE_TOTAL_EXPONENT, 1.0)
+    let (vote_exponent, total_exponent) = if session.is_profile {
+        (PROFILE_VOTE_EXPONENT, PROFILE_TOTAL_EXPONENT)
     } else {
-        (VOTE_EXPONENT, 0.0, SUM_EXPONENT)
+        (VOTE_EXPONENT, 0.0)
     };
     let landmark = lists.iter().flatten().map(|list| list.landmark()).max().unwrap_or(0);
-    // Lists of one session have much in common.
-    let capacity = 32 * session.products.len();
-    let mut sums: HashMap<&str, Sum<'_>, RandomState> =
-        HashMap::with_capacity_and_hasher(capacity, RandomState::default());
+    let mut sums = Sums::with_capacity(lists.iter().flatten().map(|list| list.entries.len()).sum());
     for (index, (seen, list)) in session.products.iter().zip(lists).enumerate() {
         let Some(list) = list else { continue };
         let scale = (SCALE_EXPONENT * f64::from(list.landmark() - landmark)).exp2();
         if seen.weight < NEGLIGIBLE {
             continue;
         }
-        let norm = if total_exponent == 0.0 { 1.0 } else { (scale * total_of(list)).powf(-total_exponent) };
+        let norm = if total_exponent == 0.0 { 1.0 } else { (scale * list.total()).powf(-total_exponent) };
         let weight = (scale * seen.weight * norm).powf(vote_exponent);
-        for entry in &list.entries {
-            // In single precision: a list keeps no more.
-            let part = weight * f64::from(entry.score.powf(vote_exponent as f32));
-            let sum = sums.entry(&entry.product_id).or_insert(Sum {
-                score: 0.0,
-                best: 0.0,
-                because: index as u32,
-                count: 0,
-                category: &entry.category,
-            });
+        for (entry, vote) in list.votes() {
+            let part = weight * f64::from(if session.is_profile { vote.in_profile } else { vote.in_session });
+            let sum = sums.of(entry, vote.hash, index as u32);
             sum.score += part;
             if part > sum.best {
                 (sum.best, sum.because, sum.count) = (part, index as u32, entry.count);
@@ -232,38 +216,85 @@ fn new_products<'a>(
         }
     }
     for seen in &session.products {
-        sums.remove(seen.product_id);
+        sums.leave_out(seen.product_id);
     }
-    sums.into_iter()
-        .filter(|(id, sum)| keep(id, sum.category))
-        .map(|(product_id, sum)| Candidate {
-            product_id,
-            category: sum.category,
-            score: if sum_exponent == 1.0 { sum.score } else { sum.score.powf(sum_exponent) },
-            repeat: false,
-            because: sum.because,
-            count: sum.count,
-        })
-        .collect()
+    let mut candidates = Vec::with_capacity(sums.all.len() + session.products.len());
+    let is_kept = |sum: &&Sum<'a>| !sum.is_left_out && keep(&sum.entry.product_id, &sum.entry.category);
+    candidates.extend(sums.all.iter().filter(is_kept).map(|sum| Candidate {
+        product_id: &sum.entry.product_id,
+        category: &sum.entry.category,
+        score: if session.is_profile { sum.score } else { session_score(sum.score) },
+        repeat: false,
+        because: sum.because,
+        count: sum.count,
+    }));
+    candidates
 }
 
-fn total_of(list: &NeighbourList) -> f64 {
-    list.entries.iter().map(|entry| f64::from(entry.score)).sum::<f64>().max(f64::MIN_POSITIVE)
+/// The sum's power [`SUM_EXPONENT`], by roots: there are hundreds, and the general power takes several times as long.
+fn session_score(sum: f64) -> f64 {
+    const { assert!(SUM_EXPONENT == 1.0 + 1.0 / 8.0) };
+    sum * sum.sqrt().sqrt().sqrt()
+}
+
+/// What speaks for a new product.
+struct Sum<'a> {
+    /// The first of its entries.
+    entry: &'a Neighbour,
+    hash: u64,
+    score: f64,
+    best: f64,
+    because: u32,
+    count: u32,
+    is_left_out: bool,
+}
+
+/// Sums by product. The table holds places only, so that looking one up touches little memory.
+struct Sums<'a> {
+    all: Vec<Sum<'a>>,
+    places: HashTable<u32>,
+}
+
+impl<'a> Sums<'a> {
+    fn with_capacity(products: usize) -> Self {
+        Self { all: Vec::with_capacity(products), places: HashTable::with_capacity(products) }
+    }
+
+    /// The sum of an entry's product, which begins with the product of the session that names it.
+    fn of(&mut self, entry: &'a Neighbour, hash: u64, because: u32) -> &mut Sum<'a> {
+        let all = &mut self.all;
+        let is_it = |sum: &Sum<'_>| sum.hash == hash && sum.entry.product_id == entry.product_id;
+        let found =
+            self.places.entry(hash, |&place| is_it(&all[place as usize]), |&place| all[place as usize].hash);
+        let place = match found {
+            Entry::Occupied(known) => *known.get() as usize,
+            Entry::Vacant(free) => {
+                free.insert(all.len() as u32);
+                all.push(Sum { entry, hash, score: 0.0, best: 0.0, because, count: 0, is_left_out: false });
+                all.len() - 1
+            }
+        };
+        &mut all[place]
+    }
+
+    fn leave_out(&mut self, product_id: &str) {
+        let all = &mut self.all;
+        let hash = hash_of(product_id);
+        let is_it = |sum: &Sum<'_>| sum.hash == hash && sum.entry.product_id == product_id;
+        if let Some(&place) = self.places.find(hash, |&place| is_it(&all[place as usize])) {
+            all[place as usize].is_left_out = true;
+        }
+    }
 }
 
 /// The chance of a return to each product of the session.
-fn return_chances(
-    session: &Session<'_>,
-    lists: &[Option<&NeighbourList>],
-    repeats: &RepeatTable,
-) -> Vec<f64> {
+fn return_chances(session: &Session<'_>, lists: &[Option<&VotingList>], repeats: &RepeatTable) -> Vec<f64> {
     let last = lists.first().copied().flatten();
-    let total = last.map_or(0.0, total_of);
     let share_of_last = |id: &str| {
-        let entry = last.and_then(|list| list.entries.iter().find(|entry| entry.product_id == id));
+        let found = last.and_then(|list| Some((list.entry(id, hash_of(id))?, list.total())));
         // One time was this session's own.
         let others = |count: u32| if count == 0 { 1.0 } else { 1.0 - 1.0 / f64::from(count) };
-        entry.map_or(0.0, |entry| others(entry.count) * f64::from(entry.score) / total)
+        found.map_or(0.0, |(entry, total)| others(entry.count) * f64::from(entry.score) / total)
     };
     let places = session.products.iter().enumerate().take(session.shape.length());
     places
@@ -275,18 +306,29 @@ fn return_chances(
         .collect()
 }
 
-fn top(mut candidates: Vec<Candidate<'_>>, limit: usize) -> Vec<Ranked> {
+/// The best `limit`, in order.
+fn top(candidates: Vec<Candidate<'_>>, limit: usize) -> Vec<Ranked> {
     let order = |a: &Candidate<'_>, b: &Candidate<'_>| -> Ordering {
         b.score.total_cmp(&a.score).then_with(|| a.product_id.cmp(b.product_id))
     };
     if limit == 0 {
         return Vec::new();
     }
-    if candidates.len() > limit {
-        candidates.select_nth_unstable_by(limit - 1, order);
-        candidates.truncate(limit);
+    // Most are worse than `limit` others that came before, which one comparison tells.
+    let (mut best, mut worst) = (Vec::with_capacity(candidates.len().min(2 * limit)), f64::NEG_INFINITY);
+    for candidate in candidates {
+        if candidate.score < worst {
+            continue;
+        }
+        best.push(candidate);
+        if best.len() == 2 * limit {
+            best.select_nth_unstable_by(limit - 1, order);
+            best.truncate(limit);
+            worst = best[limit - 1].score;
+        }
     }
-    candidates.sort_unstable_by(order);
+    best.sort_unstable_by(order);
+    best.truncate(limit);
     let ranked = |Candidate { product_id, category, score, repeat, because, count }: Candidate<'_>| Ranked {
         product_id: product_id.to_owned(),
         score,
@@ -295,7 +337,7 @@ fn top(mut candidates: Vec<Candidate<'_>>, limit: usize) -> Vec<Ranked> {
         because,
         count,
     };
-    candidates.into_iter().map(ranked).collect()
+    best.into_iter().map(ranked).collect()
 }
 
 /// The best products over the partitions' shares of one trending list: higher score first, ties by id.
@@ -317,13 +359,13 @@ pub fn merge_trending(
 mod tests {
     use super::*;
     use schemas::EventKind;
-    use schemas::published::Neighbour;
+    use schemas::published::NeighbourList;
 
     fn entry(product: &str, minute: i64) -> HistoryEntry {
         HistoryEntry { product_id: product.into(), kind: EventKind::View, timestamp_ms: minute * 60_000 }
     }
 
-    fn list(landmark: i32, entries: &[(&str, f32)]) -> Option<NeighbourList> {
+    fn list(landmark: i32, entries: &[(&str, f32)]) -> Option<VotingList> {
         let neighbour = |&(id, score): &(&str, f32)| Neighbour {
             product_id: id.into(),
             score,
@@ -334,10 +376,10 @@ mod tests {
         let entries = entries.iter().map(neighbour).collect();
         let mut list = NeighbourList { entries, ..NeighbourList::default() };
         list.popularity.season_landmark = landmark;
-        Some(list)
+        Some(VotingList::of(list))
     }
 
-    fn by_reference(lists: &[Option<NeighbourList>]) -> Vec<Option<&NeighbourList>> {
+    fn by_reference(lists: &[Option<VotingList>]) -> Vec<Option<&VotingList>> {
         lists.iter().map(Option::as_ref).collect()
     }
 
@@ -458,6 +500,29 @@ mod tests {
             rank(&session, &by_reference(&lists), &RepeatTable::default(), |id, _| id == "x" || id == "y", 2);
         let expected = scale.powf(VOTE_EXPONENT * SUM_EXPONENT);
         assert!((ranked[0].score / ranked[1].score / expected - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn the_best_are_found_among_many_with_ties_by_id() {
+        let mut random = 7u32;
+        let ids: Vec<String> = (0..500).map(|number| format!("{number:03}")).collect();
+        let mut scored: Vec<(f64, &str)> = Vec::new();
+        for id in &ids {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            scored.push((f64::from(random >> 28), id));
+        }
+        let candidates = scored.iter().map(|&(score, product_id)| Candidate {
+            product_id,
+            category: "",
+            score,
+            repeat: false,
+            because: 0,
+            count: 0,
+        });
+        let found: Vec<String> =
+            top(candidates.collect(), 20).into_iter().map(|ranked| ranked.product_id).collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+        assert_eq!(found, scored[..20].iter().map(|scored| scored.1).collect::<Vec<_>>());
     }
 
     #[test]

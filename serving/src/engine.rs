@@ -20,10 +20,11 @@ use crate::snapshots::{Markers, Snapshots, TrendingLists};
 use catalog::Catalog;
 use filter::Filter;
 use freshness::{Freshly, rfc3339};
+use recommender::VotingList;
 use recommender::ranking::{Session, rank, session_of};
 use recommender::trending::RISE_UNIT;
 use schemas::names;
-use schemas::published::{HistoryEntry, NeighbourList, SessionShape, Trend, Window};
+use schemas::published::{HistoryEntry, SessionShape, Trend, Window};
 use schemas::{EventKind, Position};
 use service_runtime::SharedClock;
 use shopper::Shopper;
@@ -108,7 +109,7 @@ impl Engine {
         let filter = self.filter(request, given, &shopper);
         let repeats = self.snapshots.repeats().await;
         let k = request.k as usize;
-        let lists: Vec<Option<&NeighbourList>> = basis.lists.iter().map(Option::as_deref).collect();
+        let lists: Vec<Option<&VotingList>> = basis.lists.iter().map(Option::as_deref).collect();
         let ranked = rank(&session, &lists, &repeats.value, |id, category| filter.keep(id, category), k);
 
         let mut tiers = Tiers::new(k, &filter, request.explain);

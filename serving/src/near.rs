@@ -10,12 +10,18 @@ mod lists;
 use crate::metrics;
 use crate::reader::decoded;
 use lists::{Claim, Lists};
+use recommender::VotingList;
 use schemas::published::NeighbourList;
 use std::sync::Arc;
 use stores::{ServingStore, StoreError, WatchingReader};
 
 /// A list as it was published; `None` where there is none.
-pub(crate) type Published = Option<Arc<NeighbourList>>;
+pub(crate) type Published = Option<Arc<VotingList>>;
+
+/// What was read, ready to be ranked with; nothing where it cannot be read.
+pub(crate) fn published(value: &[u8]) -> Published {
+    decoded(NeighbourList::decode(value)).map(|list| Arc::new(VotingList::of(list)))
+}
 
 /// Reads of one key that are outdated on their way before it is read past the cache: it changes faster than it can be read.
 const ATTEMPTS: usize = 4;
@@ -96,7 +102,7 @@ impl NearCache {
                 let wanted: Vec<String> = mine.iter().map(|(index, _)| keys[*index].clone()).collect();
                 let values = self.reader.get_many(&wanted).await?;
                 for ((index, loading), value) in mine.into_iter().zip(values) {
-                    let list = value.and_then(|value| decoded(NeighbourList::decode(&value)).map(Arc::new));
+                    let list = value.and_then(|value| published(&value));
                     match loading.finish(list) {
                         Some(list) => found[index] = Some(list),
                         None => open.push(index),
@@ -115,7 +121,7 @@ impl NearCache {
         }
         let wanted: Vec<String> = open.iter().map(|&index| keys[index].clone()).collect();
         for (index, value) in open.drain(..).zip(self.reader.get_many(&wanted).await?) {
-            found[index] = Some(value.and_then(|value| decoded(NeighbourList::decode(&value)).map(Arc::new)));
+            found[index] = Some(value.and_then(|value| published(&value)));
         }
         Ok(())
     }

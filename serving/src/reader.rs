@@ -5,11 +5,11 @@ use crate::budget;
 use crate::config::ServingConfig;
 use crate::degraded::Degraded;
 use crate::metrics;
-use crate::near::{NearCache, Published};
+use crate::near::{NearCache, Published, published};
 use bytes::Bytes;
 use schemas::DecodeError;
 use schemas::names::{self, NO_GENERATION};
-use schemas::published::{LiveGeneration, NeighbourList, UserHistory};
+use schemas::published::{LiveGeneration, UserHistory};
 use schemas::user::UserKey;
 use std::future::Future;
 use std::sync::Arc;
@@ -110,8 +110,8 @@ impl Reader {
             return Read { value: lists, degraded: None };
         }
         let read = self.published(keys, complete).await;
-        let lists = read.value.into_iter().map(|value| decoded(NeighbourList::decode(&value?)).map(Arc::new));
-        Read { value: lists.collect(), degraded: read.degraded }
+        let lists = read.value.into_iter().map(|value| published(&value?)).collect();
+        Read { value: lists, degraded: read.degraded }
     }
 
     async fn near_lists(&self, near: &NearCache, keys: &[String]) -> Option<Vec<Published>> {

@@ -48,6 +48,10 @@ const PRODUCER_QUEUE_RECORDS: &str = "100000";
 /// The same in KiB.
 const PRODUCER_QUEUE_KBYTES: &str = "65536";
 
+/// How long records are collected while many are on their way. Measured with 256 callers that each wait for their record: 0 and
+/// 1 ms are the slowest.
+const COLLECT_MS: u64 = 5;
+
 impl KafkaSettings {
     pub(super) fn check(&self) -> Result<(), LogError> {
         match self.properties.keys().find(|key| FIXED.contains(&key.as_str())) {
@@ -98,6 +102,16 @@ impl KafkaSettings {
             }
         }
         config
+    }
+
+    /// Beside a producer that sends sooner: one for when many records are on their way.
+    pub(super) fn collecting_producer(&self, mode: ProducerMode) -> Option<ClientConfig> {
+        match mode {
+            ProducerMode::Bounded { ack_timeout_ms, linger_ms } if linger_ms < COLLECT_MS => {
+                Some(self.producer(ProducerMode::Bounded { ack_timeout_ms, linger_ms: COLLECT_MS }))
+            }
+            _ => None,
+        }
     }
 
     /// A consumer that reads what it is told to, outside of any group.

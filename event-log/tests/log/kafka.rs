@@ -8,6 +8,7 @@ use event_log::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 crate::contract_suite!(on_kafka);
 
@@ -126,6 +127,33 @@ async fn a_record_keeps_the_trace_that_it_came_with() {
     let of = async |offset| subject.log.traceparent(&partition, offset).await.expect("Kafka answers");
     assert_eq!(of(1).await.as_deref().map(str::as_bytes), Some(&trace[..]));
     assert_eq!((of(0).await, of(7).await), (None, None), "without one, and past the end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_of_a_key_keep_their_order_whether_few_or_many_are_on_their_way() {
+    const KEYS: u64 = 20;
+    let Some(subject) = on_kafka().await else { return };
+    let partition = at(&subject.topic(1).await, 0);
+    let producer = subject.producer(BOUNDED);
+    let (mut appends, mut value) = (Vec::new(), 0);
+    for wave in [5, 400, 5, 100, 30, 1_000, 5] {
+        for _ in 0..wave {
+            let key = format!("k{}", value % KEYS).into();
+            let record = NewRecord { partition: None, key, ..numbered(&partition, value) };
+            appends.push(append(&*producer, record).await);
+            value += 1;
+        }
+        // Some are acknowledged meanwhile, and some are not.
+        tokio::time::sleep(Duration::from_millis(4)).await;
+    }
+    for append in appends {
+        append.await.expect("the record is acknowledged");
+    }
+    let records = numbers(&subject.read_all(&partition).await);
+    for key in 0..KEYS {
+        let of_key: Vec<u64> = records.iter().copied().filter(|value| value % KEYS == key).collect();
+        assert_eq!(of_key, (0..value).filter(|value| value % KEYS == key).collect::<Vec<_>>());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

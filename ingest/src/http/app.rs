@@ -35,7 +35,7 @@ impl App {
         let metrics = Metrics::new();
         let (bytes, patience) = (config.max_in_flight_bytes, config.ack_timeout());
         Self(Arc::new(Shared {
-            publisher: Publisher::new(producer, bytes, patience, producer_dead, metrics.clone()),
+            publisher: Publisher::new(producer, bytes, patience, producer_dead, &metrics),
             clock,
             events: topics.events.into(),
             products: topics.products.into(),

@@ -1,20 +1,25 @@
 use std::any::Any;
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::routing::Route;
+use futures::FutureExt;
 use metrics::{Counter, Histogram, counter, histogram};
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::{Layer, Service};
 
 use super::Problem;
 use super::arrival::Arrival;
 use super::span::ServerSpan;
-use super::trace::{TRACEPARENT, Trace, current_trace};
+use super::trace::{TRACEPARENT, Trace};
 use crate::lifecycle::panic_message;
 use crate::telemetry::{HTTP_REQUESTS, HTTP_SECONDS};
 
@@ -29,8 +34,7 @@ const UNMATCHED: &str = "unmatched";
 ///
 /// Instrument each service's router under its own name, then merge, then call [`with_fallbacks`] once.
 pub fn instrument(router: Router, service: &'static str, request_timeout: Duration) -> Router {
-    let observer = Observer { series: Series::new(service), request_timeout };
-    router.layer(CatchPanicLayer::custom(on_panic)).layer(from_fn_with_state(observer, observe))
+    router.layer(Observer { series: Series::new(service), request_timeout })
 }
 
 /// Answers unknown paths with a 404 problem, and known paths with another method with a 405 problem; both are counted.
@@ -52,42 +56,76 @@ pub fn with_fallbacks(router: Router, service: &'static str) -> Router {
         })
 }
 
+/// One layer for all of it: each layer of its own is cloned, boxed and copied into for every request.
 #[derive(Clone)]
 struct Observer {
     series: Series,
     request_timeout: Duration,
 }
 
-async fn observe(State(observer): State<Observer>, request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let trace = Trace::of(request.headers());
-    let span = ServerSpan::begin(&trace);
-    let (request, arrival) = Arrival::watch(request);
-    let handled = trace.scope(tokio::time::timeout(observer.request_timeout, next.run(request))).await;
-    let mut response = match handled {
-        Ok(response) => response,
-        Err(_) if arrival.is_awaited() => {
-            let detail = "the body took too long to arrive; send it again";
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", detail).into_response()
-        }
-        Err(_) => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "the answer took too long; try again")
-                .retry_after(Duration::from_secs(1))
-                .into_response()
-        }
-    };
-    response.headers_mut().insert(TRACEPARENT, trace.header());
-    let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
-    observer.series.answered(route, &method, response.status(), begun.elapsed());
-    span.end(observer.series.service, method_label(&method), route, response.status());
-    response
+/// A route that is observed.
+#[derive(Clone)]
+struct Observed {
+    observer: Observer,
+    route: Route,
 }
 
-fn on_panic(payload: Box<dyn Any + Send>) -> Response {
-    let trace_id = current_trace().map(|trace| trace.to_string());
-    tracing::error!(panic = panic_message(payload.as_ref()), trace_id, "a request handler panicked");
+impl Layer<Route> for Observer {
+    type Service = Observed;
+
+    fn layer(&self, route: Route) -> Observed {
+        Observed { observer: self.clone(), route }
+    }
+}
+
+impl Service<Request> for Observed {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(())) // as every route is
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let begun = Instant::now();
+        let method = request.method().clone();
+        let matched = request.extensions().get::<MatchedPath>().cloned();
+        let trace = Trace::of(request.headers());
+        let span = ServerSpan::begin(&trace);
+        let (request, arrival) = Arrival::watch(request);
+        // Nothing of the handler runs before this is polled.
+        let handled = AssertUnwindSafe(self.route.call(request)).catch_unwind();
+        let Observer { series, request_timeout } = self.observer.clone();
+        Box::pin(async move {
+            let mut response = match trace.scope(tokio::time::timeout(request_timeout, handled)).await {
+                Ok(Ok(Ok(response))) => response,
+                Ok(Ok(Err(never))) => match never {},
+                Ok(Err(panic)) => on_panic(&*panic, &trace),
+                Err(_) => too_late(&arrival),
+            };
+            response.headers_mut().insert(TRACEPARENT, trace.header());
+            let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+            series.answered(route, &method, response.status(), begun.elapsed());
+            span.end(series.service, method_label(&method), route, response.status());
+            Ok(response)
+        })
+    }
+}
+
+fn too_late(arrival: &Arrival) -> Response {
+    if arrival.is_awaited() {
+        let detail = "the body took too long to arrive; send it again";
+        return Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", detail).into_response();
+    }
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "the answer took too long; try again")
+        .retry_after(Duration::from_secs(1))
+        .into_response()
+}
+
+fn on_panic(panic: &(dyn Any + Send), trace: &Trace) -> Response {
+    let trace_id = trace.to_string();
+    tracing::error!(panic = panic_message(panic), trace_id, "a request handler panicked");
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "internal_error",

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
+use tower::Service;
 
 use crate::config::HttpConfig;
 
@@ -63,7 +63,8 @@ pub async fn serve(
         let router = router.clone();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
-            router.clone().oneshot(request)
+            // It is always ready.
+            router.clone().call(request)
         });
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(config.write_timeout()));

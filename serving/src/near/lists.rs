@@ -144,7 +144,7 @@ impl Weighter<String, Published> for Bytes {
             let bytes = |entry: &Neighbour| {
                 size_of_val(entry) + outside(&entry.product_id) + outside(&entry.category)
             };
-            size_of::<NeighbourList>() + list.entries.iter().map(bytes).sum::<usize>()
+            size_of::<NeighbourList>() + list.extra_bytes() + list.entries.iter().map(bytes).sum::<usize>()
         });
         (OVERHEAD_BYTES + key.len() + entries) as u64
     }
