@@ -23,6 +23,7 @@ pub enum DecodeError {
 }
 
 /// Appends a number, seven bits a byte, low bits first.
+#[inline]
 pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -69,6 +70,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When fewer are left.
+    #[inline]
     pub fn take(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
         if n > self.rest.len() {
             return Err(DecodeError::Truncated);
@@ -82,6 +84,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// At the end.
+    #[inline]
     pub fn u8(&mut self) -> Result<u8, DecodeError> {
         Ok(self.take(1)?[0])
     }
@@ -114,7 +117,17 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When it is cut short or longer than 64 bits.
+    #[inline]
     pub fn varint(&mut self) -> Result<u64, DecodeError> {
+        // Most numbers are small.
+        if let [byte @ ..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;
@@ -174,6 +187,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When the rest is too short for so many.
+    #[inline]
     pub fn count(&mut self, least: usize) -> Result<usize, DecodeError> {
         let n = self.varint()?;
         let most = (self.rest.len() / least.max(1)) as u64;
@@ -190,6 +204,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether nothing is left to read.
+    #[inline]
     pub fn is_at_end(&self) -> bool {
         self.rest.is_empty()
     }

@@ -1,11 +1,9 @@
 use crate::outcome::DeadReason;
 use bytes::Bytes;
 use event_log::Record;
-use prost::Message;
-use schemas::EventKind;
 use schemas::event::MAX_ID_BYTES;
-use schemas::proto::{Event, EventRecord, event_record};
 use schemas::user::UserKey;
+use schemas::{EventKind, UnpackedEvent, UnpackedEventRecord};
 
 /// A record of `events`, decoded.
 pub(crate) struct ShopperRecord {
@@ -14,7 +12,7 @@ pub(crate) struct ShopperRecord {
 }
 
 pub(crate) enum Parsed {
-    Event { user: User, kind: EventKind, event: Box<Event> },
+    Event { user: User, kind: EventKind, event: UnpackedEvent },
     Forget { user: User },
 }
 
@@ -57,20 +55,20 @@ impl ShopperRecord {
 
 /// Any producer may write to the topic, so nothing that ingest would have refused is taken for granted.
 fn parse(raw: &Record) -> Result<Parsed, DeadReason> {
-    let record = EventRecord::decode(&*raw.value).map_err(|_| DeadReason::Undecodable)?;
+    let record = UnpackedEventRecord::unpack(&raw.value).map_err(|_| DeadReason::Undecodable)?;
     let user = User::of(raw).ok_or(DeadReason::BadKey)?;
-    match record.record {
-        None => Err(DeadReason::Undecodable),
-        Some(event_record::Record::ForgetUser(_)) => Ok(Parsed::Forget { user }),
-        Some(event_record::Record::Event(event)) => {
+    match record {
+        UnpackedEventRecord::Unknown => Err(DeadReason::Undecodable),
+        UnpackedEventRecord::ForgetUser => Ok(Parsed::Forget { user }),
+        UnpackedEventRecord::Event(event) => {
             let kind = u32::try_from(event.event_type).ok().and_then(EventKind::from_code);
             let kind = kind.ok_or(DeadReason::Incomplete)?;
             let is_id = |id: &str| !id.is_empty() && id.len() <= MAX_ID_BYTES;
-            if !is_id(&event.event_id) || !is_id(&event.product_id) || event.category_id.len() > MAX_ID_BYTES
-            {
+            let is_complete = is_id(event.event_id()) && is_id(event.product_id());
+            if !is_complete || event.category_id().len() > MAX_ID_BYTES {
                 return Err(DeadReason::Incomplete);
             }
-            Ok(Parsed::Event { user, kind, event: Box::new(event) })
+            Ok(Parsed::Event { user, kind, event })
         }
     }
 }
