@@ -8,6 +8,9 @@ pub const MOST_COUNTED: u64 = 1 << 48;
 /// The year 9999 is 586,000 of the shortest half-lives from 1970.
 pub const FARTHEST_LANDMARK: u32 = 1 << 20;
 
+/// Bytes of a number of 64 bits, seven bits a byte.
+const MOST_BYTES: usize = 10;
+
 /// A packed value that does not follow its format.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
 pub enum DecodeError {
@@ -129,18 +132,18 @@ impl<'a> Reader<'a> {
 
     fn long_varint(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.u8()?;
-            let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
+        for (at, &byte) in self.rest.iter().take(MOST_BYTES).enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * at);
+            if at == MOST_BYTES - 1 && byte & 0x7f > 1 {
                 return Err(DecodeError::Malformed("a number is too large"));
             }
-            value |= bits << shift;
             if byte & 0x80 == 0 {
+                self.rest = &self.rest[at + 1..];
                 return Ok(value);
             }
         }
-        Err(DecodeError::Malformed("a number is too long"))
+        let is_long = self.rest.len() >= MOST_BYTES;
+        Err(if is_long { DecodeError::Malformed("a number is too long") } else { DecodeError::Truncated })
     }
 
     /// A number written by [`put_signed`].

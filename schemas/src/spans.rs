@@ -17,6 +17,10 @@ impl Span {
         Self { start: start as u32, end: (start + part.len()) as u32 }
     }
 
+    pub(crate) fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
     pub(crate) fn bytes(self, value: &[u8]) -> &[u8] {
         &value[self.start as usize..self.end as usize]
     }

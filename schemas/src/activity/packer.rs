@@ -6,6 +6,9 @@ use crate::proto::{Activity, Outcome};
 use crate::published::SessionShape;
 use crate::spans::{bytes, number};
 
+/// Bytes of a number of 32 bits, seven bits a byte.
+const NUMBER_BYTES: usize = 5;
+
 /// A record of `product-activity` under construction. Used again for the next one, it keeps its room.
 #[derive(Debug, Default)]
 pub struct ActivityPacker {
@@ -97,9 +100,18 @@ impl ActivityPacker {
     /// When there is no entry.
     pub fn pair(&mut self, PairUpdate { product, other, weight }: PairUpdate) {
         self.last().pairs += 1;
-        [product, other, weight]
-            .into_iter()
-            .for_each(|number| put_varint(&mut self.pairs, u64::from(number)));
+        // At once, since pairs are most of what a record holds.
+        let (mut packed, mut length) = ([0; 3 * NUMBER_BYTES], 0);
+        for mut number in [product, other, weight] {
+            while number >= 0x80 {
+                packed[length] = number as u8 | 0x80;
+                number >>= 7;
+                length += 1;
+            }
+            packed[length] = number as u8;
+            length += 1;
+        }
+        self.pairs.extend_from_slice(&packed[..length]);
     }
 
     /// Adds a product; gives its index.

@@ -1,5 +1,6 @@
 //! An [`Event`] as the processor wants it: what it needs of it, ids where they lie in the record's value.
 
+use super::MAX_ID_BYTES;
 use crate::DecodeError as Unusual;
 use crate::codec::Reader;
 use crate::proto::{EventRecord, event_record::Record};
@@ -93,6 +94,12 @@ impl UnpackedEvent {
         Ok(event)
     }
 
+    /// Whether it has an id and names a product, and no id is longer than [`MAX_ID_BYTES`].
+    pub fn is_complete(&self) -> bool {
+        let is_id = |id: Span| (1..=MAX_ID_BYTES).contains(&id.len());
+        is_id(self.event_id) && is_id(self.product_id) && self.category_id.len() <= MAX_ID_BYTES
+    }
+
     /// The idempotency key.
     pub fn event_id(&self) -> &str {
         self.event_id.str(&self.value)
@@ -124,3 +131,32 @@ const CURRENCY: u8 = bytes(10);
 const ORDER_ID: u8 = bytes(11);
 const RECOMMENDATION_ID: u8 = bytes(12);
 const METADATA: u8 = bytes(13);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::Event;
+
+    fn is_complete(change: impl FnOnce(&mut Event)) -> bool {
+        let mut event = Event { event_id: "e".into(), product_id: "p".into(), ..Event::default() };
+        change(&mut event);
+        let value = Bytes::from(EventRecord { record: Some(Record::Event(event)) }.encode_to_vec());
+        match UnpackedEventRecord::unpack(&value) {
+            Ok(UnpackedEventRecord::Event(event)) => event.is_complete(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_event_is_complete_with_its_ids_none_of_them_too_long() {
+        let (longest, longer) = ("x".repeat(MAX_ID_BYTES), "x".repeat(MAX_ID_BYTES + 1));
+        assert!(is_complete(|_| {}));
+        assert!(is_complete(|event| event.category_id = longest.clone()));
+        assert!(is_complete(|event| (event.event_id, event.product_id) = (longest.clone(), longest.clone())));
+        assert!(!is_complete(|event| event.event_id.clear()));
+        assert!(!is_complete(|event| event.product_id.clear()));
+        assert!(!is_complete(|event| event.event_id = longer.clone()));
+        assert!(!is_complete(|event| event.product_id = longer.clone()));
+        assert!(!is_complete(|event| event.category_id = longer.clone()));
+    }
+}

@@ -1,9 +1,8 @@
 use crate::outcome::DeadReason;
-use bytes::Bytes;
 use event_log::Record;
-use schemas::event::MAX_ID_BYTES;
 use schemas::user::UserKey;
 use schemas::{EventKind, UnpackedEvent, UnpackedEventRecord};
+use smol_str::SmolStr;
 
 /// A record of `events`, decoded.
 pub(crate) struct ShopperRecord {
@@ -16,17 +15,17 @@ pub(crate) enum Parsed {
     Forget { user: User },
 }
 
-/// A user's key, in the memory of the record that it is the key of.
+/// A user's key. Most lie in here: what looks at one often need not go elsewhere, nor check again that it is text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct User(Bytes);
+pub(crate) struct User(SmolStr);
 
 impl User {
     fn of(raw: &Record) -> Option<Self> {
-        UserKey::is_one(&raw.key).then(|| Self(raw.key.clone()))
+        UserKey::text_of(&raw.key).map(|key| Self(SmolStr::new(key)))
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("a user's key is text")
+        &self.0
     }
 }
 
@@ -63,12 +62,11 @@ fn parse(raw: &Record) -> Result<Parsed, DeadReason> {
         UnpackedEventRecord::Event(event) => {
             let kind = u32::try_from(event.event_type).ok().and_then(EventKind::from_code);
             let kind = kind.ok_or(DeadReason::Incomplete)?;
-            let is_id = |id: &str| !id.is_empty() && id.len() <= MAX_ID_BYTES;
-            let is_complete = is_id(event.event_id()) && is_id(event.product_id());
-            if !is_complete || event.category_id().len() > MAX_ID_BYTES {
-                return Err(DeadReason::Incomplete);
+            if event.is_complete() {
+                Ok(Parsed::Event { user, kind, event })
+            } else {
+                Err(DeadReason::Incomplete)
             }
-            Ok(Parsed::Event { user, kind, event })
         }
     }
 }
