@@ -1,7 +1,7 @@
 //! Packing a record of `product-activity` while its updates are found: no messages are made of them first.
 
 use super::PairUpdate;
-use crate::codec::{put_str, put_varint};
+use crate::codec::put_varint;
 use crate::proto::{Activity, Outcome};
 use crate::published::SessionShape;
 use crate::spans::{bytes, number};
