@@ -23,7 +23,8 @@ use crate::cpu::CpuSeconds;
 use crate::report::Figure;
 use crate::workload::Workload;
 
-const PARTITIONS: u32 = 4;
+/// Partitions of each topic where nothing else is said: as many as `shopsmart dev` makes.
+pub const PARTITIONS: u32 = 4;
 const GENERATION: u16 = 1;
 /// Records appended before their acknowledgements are awaited.
 const WINDOW: usize = 10_000;
@@ -43,12 +44,12 @@ pub struct Spent {
 ///
 /// # Errors
 /// When the pipeline fails.
-pub async fn measure(workload: &Workload) -> Result<Vec<Figure>> {
+pub async fn measure(workload: &Workload, partitions: u32) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
     let parts = parts(folder.path()).await?;
-    fill(&parts, workload.records(parts.clock.now_ms())).await?;
+    fill(&parts, partitions, workload.records(parts.clock.now_ms())).await?;
     let floor = decode_only(&parts, workload.clicks.len()).await?;
-    let ours = process(&parts, workload.clicks.len()).await?;
+    let ours = process(&parts, partitions, workload.clicks.len()).await?;
     let rate = |seconds: f64| workload.clicks.len() as f64 / seconds;
     let name = |what: &str| format!("processor, embedded: {what}, {}", workload.name);
     Ok(vec![
@@ -85,17 +86,17 @@ pub async fn parts(folder: &Path) -> Result<Parts> {
     Ok(Parts { log, state, serving: Arc::new(MemoryServingStore::new()), catalog, clock, topics })
 }
 
-/// Appends records of the topic `events`: keys and values.
+/// Appends records of the topic `events`, of so many partitions: keys and values.
 ///
 /// # Errors
 /// When the log fails.
-pub async fn fill(parts: &Parts, records: impl Iterator<Item = (Bytes, Bytes)>) -> Result<()> {
-    let spec = TopicSpec {
-        name: parts.topics.events.clone(),
-        partitions: PARTITIONS,
-        compacted: false,
-        retention_ms: None,
-    };
+pub async fn fill(
+    parts: &Parts,
+    partitions: u32,
+    records: impl Iterator<Item = (Bytes, Bytes)>,
+) -> Result<()> {
+    let spec =
+        TopicSpec { name: parts.topics.events.clone(), partitions, compacted: false, retention_ms: None };
     parts.log.ensure_topics(&[spec]).await?;
     let producer = parts.log.producer(ProducerMode::Bounded { ack_timeout_ms: 60_000, linger_ms: 0 })?;
     let mut appends = Vec::new();
@@ -130,15 +131,15 @@ async fn decode_only(parts: &Parts, events: usize) -> Result<Spent> {
     Ok(Spent { caught_up: wall, wall, cpu: CpuSeconds::of_this_process()? - before })
 }
 
-/// Starts the processor, and stops it when `events` have an outcome since the beginning.
+/// Starts the processor, with so many partitions of each topic, and stops it when `events` have an outcome since the beginning.
 ///
 /// # Errors
 /// When it fails.
-pub async fn process(parts: &Parts, events: usize) -> Result<Spent> {
+pub async fn process(parts: &Parts, partitions: u32, events: usize) -> Result<Spent> {
     let config = ProcessorConfig {
         generation: GENERATION,
-        events_partitions: PARTITIONS,
-        activity_partitions: PARTITIONS,
+        events_partitions: partitions,
+        activity_partitions: partitions,
         ..ProcessorConfig::default()
     };
     let (begun, before) = (Instant::now(), CpuSeconds::of_this_process()?);

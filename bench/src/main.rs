@@ -46,6 +46,9 @@ struct Measure {
     /// events are made up
     #[arg(long, value_name = "FOLDER")]
     data: Vec<PathBuf>,
+    /// Partitions of each topic, for `embedded`
+    #[arg(long, default_value_t = embedded::PARTITIONS, value_parser = clap::value_parser!(u32).range(1..=256))]
+    partitions: u32,
     /// Events of a made up log
     #[arg(long, default_value_t = 400_000, value_parser = clap::value_parser!(u32).range(1_000..))]
     events: u32,
@@ -137,7 +140,7 @@ async fn suites(asked: &Measure, figures: &mut Vec<Figure>) -> Result<()> {
     let wants = |suite| asked.suites.iter().any(|&wanted| wanted == suite || wanted == Suite::All);
     if wants(Suite::Embedded) {
         for workload in workloads(asked)? {
-            figures.extend(embedded::measure(&workload).await?);
+            figures.extend(embedded::measure(&workload, asked.partitions).await?);
         }
     }
     if wants(Suite::Scale) {

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use std::fs;
 
-use crate::embedded::{self, fill, process};
+use crate::embedded::{self, PARTITIONS, fill, process};
 use crate::report::Figure;
 use crate::workload::{Click, Workload};
 
@@ -59,17 +59,17 @@ async fn shop((products, users): (u64, u64), events: usize) -> Result<Shop> {
         };
         click.record(user as usize, now_ms)
     });
-    fill(&parts, known).await?;
-    process(&parts, users as usize).await?;
+    fill(&parts, PARTITIONS, known).await?;
+    process(&parts, PARTITIONS, users as usize).await?;
     let mut others = workload
         .clicks
         .iter()
         .enumerate()
         .map(|(number, click)| click.record(users as usize + number, now_ms));
-    fill(&parts, others.by_ref().take(WAITING)).await?;
-    let restarted = process(&parts, users as usize + WAITING).await?;
-    fill(&parts, others).await?;
-    let spent = process(&parts, users as usize + WAITING + events).await?;
+    fill(&parts, PARTITIONS, others.by_ref().take(WAITING)).await?;
+    let restarted = process(&parts, PARTITIONS, users as usize + WAITING).await?;
+    fill(&parts, PARTITIONS, others).await?;
+    let spent = process(&parts, PARTITIONS, users as usize + WAITING + events).await?;
     Ok(Shop {
         name: format!("{}k products and {}k users", products / 1_000, users / 1_000),
         micros_per_event: spent.cpu * 1e6 / events as f64,

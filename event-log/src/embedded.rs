@@ -76,8 +76,13 @@ fn start_threads(
     clock: Clock,
     queue: &Arc<Queue>,
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
-    let writer =
-        Writer { database: database.clone(), chunks: chunks.clone(), clock, queue: Arc::clone(queue) };
+    let writer = Writer {
+        database: database.clone(),
+        chunks: chunks.clone(),
+        clock,
+        queue: Arc::clone(queue),
+        spare: Vec::new(),
+    };
     let deadlines = Arc::clone(queue);
     Ok(vec![
         std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer.run())?,

@@ -44,7 +44,8 @@ impl ProductRow {
 
     /// Packs the row.
     pub fn encode(&self, names: &Interner) -> Vec<u8> {
-        let mut out = header(self.version, 256);
+        // Roughly what is needed: growing costs as much as packing.
+        let mut out = header(self.version, 256 + self.co.candidates().len() * 24);
         put_str(&mut out, &self.category);
         for total in self.totals {
             put_varint(&mut out, total);

@@ -59,6 +59,22 @@ pub struct Effects {
     pub repeat_distance: Option<u32>,
 }
 
+/// The effects of one event after the other, in the same memory.
+#[derive(Debug, Default)]
+pub struct Applied {
+    effects: Effects,
+    products: Vec<Symbol>,
+    /// For the shape of a session, while there is none in the effects.
+    times: Vec<u8>,
+}
+
+impl Applied {
+    /// Those of the last event.
+    pub fn effects(&self) -> &Effects {
+        &self.effects
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
     product: Symbol,
@@ -107,6 +123,13 @@ impl UserRow {
 
     /// Applies an event that the row does not know yet (see [`Self::knows`]). The caller sets `version`.
     pub fn apply(&mut self, event: &Observation) -> Effects {
+        let mut applied = Applied::default();
+        self.apply_into(event, &mut applied);
+        applied.effects
+    }
+
+    /// As [`Self::apply`], for one event after the other.
+    pub fn apply_into(&mut self, event: &Observation, applied: &mut Applied) {
         if self.is_idle_at(event) {
             self.history.clear();
             self.fingerprints.clear();
@@ -117,7 +140,7 @@ impl UserRow {
         self.fingerprints.push_back(event.fingerprint);
         self.last_append_ms = event.append_time_ms;
 
-        let effects = self.effects_of(event);
+        self.effects_of(event, applied);
         if self.history.len() == HISTORY_EVENTS {
             self.history.pop_front();
         }
@@ -126,7 +149,6 @@ impl UserRow {
             kind: event.kind,
             timestamp_ms: event.timestamp_ms,
         });
-        effects
     }
 
     /// Forgets the user: nothing is left but the version, which the caller sets.
@@ -134,14 +156,20 @@ impl UserRow {
         *self = Self { version: self.version, ..Self::default() };
     }
 
-    fn effects_of(&self, event: &Observation) -> Effects {
-        if self.is_capped(event) {
-            return Effects::default();
+    fn effects_of(&self, event: &Observation, applied: &mut Applied) {
+        let Applied { effects, products, times } = applied;
+        if let Some(before) = effects.session.take() {
+            *times = before.times;
         }
-        let most = self.history.len().min(MAX_DISTANCE);
-        let mut pairs: Vec<Pair> = Vec::with_capacity(most);
-        let mut products: Vec<Symbol> = Vec::with_capacity(most);
-        let mut shape = SessionShape { times: Vec::with_capacity(most), ..SessionShape::default() };
+        let Effects { weight, pairs, session, repeat_distance } = effects;
+        (*weight, *repeat_distance) = (0, None);
+        pairs.clear();
+        products.clear();
+        if self.is_capped(event) {
+            return;
+        }
+        times.clear();
+        let mut shape = SessionShape { times: std::mem::take(times), ..SessionShape::default() };
         let mut later_ms = event.timestamp_ms;
         for (steps, earlier) in self.history.iter().rev().take(MAX_DISTANCE).enumerate() {
             if later_ms.saturating_sub(earlier.timestamp_ms).abs() > SESSION_GAP_MS {
@@ -176,12 +204,13 @@ impl UserRow {
                 }
             }
         }
-        let repeat_distance = products.iter().position(|product| *product == event.product);
-        Effects {
-            weight: event.kind.weight(),
-            pairs,
-            session: (!products.is_empty()).then_some(shape),
-            repeat_distance: repeat_distance.map(|distance| distance as u32),
+        *weight = event.kind.weight();
+        let distance = products.iter().position(|product| *product == event.product);
+        *repeat_distance = distance.map(|distance| distance as u32);
+        if products.is_empty() {
+            *times = shape.times;
+        } else {
+            *session = Some(shape);
         }
     }
 
@@ -377,5 +406,21 @@ mod tests {
         assert_eq!(history.entries[0].product_id, (2999 % 90).to_string());
         row.forget();
         assert!(row.is_empty() && row.version == Version::of(1, 5));
+    }
+
+    #[test]
+    fn effects_do_not_depend_on_those_before_in_the_same_memory() {
+        let (mut row, mut applied) = (UserRow::default(), Applied::default());
+        let mut random = 1u32;
+        for number in 0..400i64 {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            // Sessions begin and go on, products come back, and one is capped.
+            let minute = number / 20 + number / 37 * 60;
+            let product = if number % 80 < 15 { 1 } else { random >> 28 };
+            let event = view(product, minute, number as u64);
+            let alone = row.clone().apply(&event);
+            row.apply_into(&event, &mut applied);
+            assert_eq!(*applied.effects(), alone, "{number}");
+        }
     }
 }

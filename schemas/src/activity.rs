@@ -1,8 +1,12 @@
-//! The pairs of an [`ActivityRecord`], which are numbers in a row there.
+//! The pairs of an [`ActivityRecord`], which are numbers in a row there, and how one is read.
 
-use crate::codec::put_str;
+mod packer;
+mod unpacked;
+
 use crate::proto::{ActivityRecord, OlderPair, OlderSourceEntry, SourceEntry};
+pub use packer::ActivityPacker;
 use prost::{DecodeError, Message};
+pub use unpacked::{UnpackedActivity, UnpackedEntry, UnpackedRepeat};
 
 /// Numbers of a pair in [`ActivityRecord::pairs`].
 const NUMBERS: usize = 3;
@@ -18,24 +22,7 @@ pub struct PairUpdate {
     pub weight: u32,
 }
 
-/// What [`ActivityRecord::products`] begins with when it is packed: the number of the field, and that a length follows.
-const PRODUCTS: u8 = 2 << 3 | 2;
-
 impl ActivityRecord {
-    /// Packs the record with these for its products, which it does not hold itself: what packs many records has the ids
-    /// elsewhere, and needs no copies of them.
-    pub fn encode_with_products<'a>(&self, products: impl Iterator<Item = &'a str> + Clone) -> Vec<u8> {
-        let room: usize = products.clone().map(|id| id.len() + 3).sum();
-        let mut out = Vec::with_capacity(self.encoded_len() + room);
-        self.encode(&mut out).expect("a vector grows");
-        // The fields of a message may come in any order.
-        for id in products {
-            out.push(PRODUCTS);
-            put_str(&mut out, id);
-        }
-        out
-    }
-
     /// Unpacks a record, one of an older release too.
     ///
     /// # Errors
@@ -115,14 +102,6 @@ mod tests {
         assert_eq!(found, [(1, vec![pair(1), pair(2)]), (2, vec![]), (3, vec![pair(3)])]);
         assert!(record.all_pairs().eq([1, 2, 3].map(pair)));
         assert!(record.has_all_pairs());
-    }
-
-    #[test]
-    fn a_record_packed_with_products_holds_these() {
-        let long = "x".repeat(300);
-        let packed = record().encode_with_products(["kettle", "", &long].into_iter());
-        let products = vec!["kettle".to_owned(), String::new(), long];
-        assert_eq!(ActivityRecord::decode(&*packed), Ok(ActivityRecord { products, ..record() }));
     }
 
     #[test]

@@ -8,6 +8,9 @@ pub const MOST_COUNTED: u64 = 1 << 48;
 /// The year 9999 is 586,000 of the shortest half-lives from 1970.
 pub const FARTHEST_LANDMARK: u32 = 1 << 20;
 
+/// Bytes of a number of 64 bits, seven bits a byte.
+const MOST_BYTES: usize = 10;
+
 /// A packed value that does not follow its format.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
 pub enum DecodeError {
@@ -23,6 +26,7 @@ pub enum DecodeError {
 }
 
 /// Appends a number, seven bits a byte, low bits first.
+#[inline]
 pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -69,6 +73,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When fewer are left.
+    #[inline]
     pub fn take(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
         if n > self.rest.len() {
             return Err(DecodeError::Truncated);
@@ -82,6 +87,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// At the end.
+    #[inline]
     pub fn u8(&mut self) -> Result<u8, DecodeError> {
         Ok(self.take(1)?[0])
     }
@@ -114,20 +120,30 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When it is cut short or longer than 64 bits.
+    #[inline]
     pub fn varint(&mut self) -> Result<u64, DecodeError> {
+        // Most numbers are small.
+        if let [byte @ ..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.u8()?;
-            let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
+        for (at, &byte) in self.rest.iter().take(MOST_BYTES).enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * at);
+            if at == MOST_BYTES - 1 && byte & 0x7f > 1 {
                 return Err(DecodeError::Malformed("a number is too large"));
             }
-            value |= bits << shift;
             if byte & 0x80 == 0 {
+                self.rest = &self.rest[at + 1..];
                 return Ok(value);
             }
         }
-        Err(DecodeError::Malformed("a number is too long"))
+        let is_long = self.rest.len() >= MOST_BYTES;
+        Err(if is_long { DecodeError::Malformed("a number is too long") } else { DecodeError::Truncated })
     }
 
     /// A number written by [`put_signed`].
@@ -174,6 +190,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When the rest is too short for so many.
+    #[inline]
     pub fn count(&mut self, least: usize) -> Result<usize, DecodeError> {
         let n = self.varint()?;
         let most = (self.rest.len() / least.max(1)) as u64;
@@ -190,6 +207,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether nothing is left to read.
+    #[inline]
     pub fn is_at_end(&self) -> bool {
         self.rest.is_empty()
     }

@@ -1,7 +1,10 @@
-//! Kinds of events and the limits that both ends of the log know.
+//! Kinds of events and the limits that both ends of the log know, and how a record of an event is read.
+
+mod unpacked;
 
 use crate::proto::EventType;
 use serde::{Deserialize, Serialize};
+pub use unpacked::{UnpackedEvent, UnpackedEventRecord};
 
 /// What a shopper did with a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

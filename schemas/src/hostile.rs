@@ -2,10 +2,11 @@
 //!
 //! Each function here is the body of a fuzz target (`cargo xtask fuzz`) and of the bounded run in the tests below.
 
-use crate::Position;
-use crate::proto::{ActivityRecord, EventRecord, Product};
+use crate::proto::{ActivityRecord, EventRecord, Product, RepeatObservation, SourceEntry, event_record};
 use crate::published::{Layout, Marker, NeighbourList, RepeatTable, TrendingList, UserHistory};
 use crate::user::UserKey;
+use crate::{Position, UnpackedActivity, UnpackedEventRecord};
+use bytes::Bytes;
 use prost::Message;
 use std::fmt::Debug;
 
@@ -51,11 +52,65 @@ pub fn protobuf(bytes: &[u8]) -> usize {
         assert_eq!(back.encode_to_vec(), written);
         1
     }
-    if let Ok(activity) = ActivityRecord::unpack(bytes) {
-        let of_entries: usize = activity.entries_with_pairs().map(|(_, pairs)| pairs.len()).sum();
-        assert!(!activity.has_all_pairs() || of_entries == activity.all_pairs().len());
+    let unpacked = UnpackedActivity::unpack(&Bytes::copy_from_slice(bytes));
+    match (ActivityRecord::unpack(bytes), unpacked) {
+        (Ok(record), Ok(unpacked)) => {
+            let of_entries: usize = record.entries_with_pairs().map(|(_, pairs)| pairs.len()).sum();
+            assert!(!record.has_all_pairs() || of_entries == record.all_pairs().len());
+            same_activity(&record, &unpacked);
+        }
+        (record, unpacked) => assert_eq!(record.err(), unpacked.err(), "{bytes:?}"),
     }
+    same_event(bytes);
     read::<EventRecord>(bytes) + read::<ActivityRecord>(bytes) + read::<Product>(bytes)
+}
+
+/// Both readers of a record of `product-activity` have to read the same.
+fn same_activity(record: &ActivityRecord, unpacked: &UnpackedActivity) {
+    assert_eq!(unpacked.source_partition, record.source_partition);
+    assert_eq!(unpacked.received_at_ms, record.received_at_ms);
+    assert!(unpacked.products().eq(&record.products));
+    let categories = 0..unpacked.categories_len() as u32;
+    assert!(categories.map(|index| unpacked.category(index)).eq(&record.categories));
+    let entries = unpacked.entries.iter().map(|entry| SourceEntry {
+        offset: entry.offset,
+        outcome: entry.outcome,
+        activity: entry.activity,
+        repeat: entry.repeat.map(|repeat| RepeatObservation {
+            times: unpacked.times(&repeat).to_vec(),
+            distance: repeat.distance,
+            last_step: repeat.last_step,
+        }),
+        timestamp_ms: entry.timestamp_ms,
+        pairs: entry.pairs,
+    });
+    assert!(entries.eq(record.entries.iter().cloned()));
+    assert!(unpacked.pairs.iter().copied().eq(record.all_pairs()));
+    for ((_, pairs), (_, expected)) in unpacked.entries_with_pairs().zip(record.entries_with_pairs()) {
+        assert!(pairs.iter().copied().eq(expected));
+    }
+    assert_eq!(unpacked.has_all_pairs(), record.has_all_pairs());
+}
+
+/// Both readers of a record of `events` have to read the same.
+fn same_event(bytes: &[u8]) {
+    let unpacked = UnpackedEventRecord::unpack(&Bytes::copy_from_slice(bytes));
+    let record = EventRecord::decode(bytes).map(|record| record.record);
+    match (record, unpacked) {
+        (Ok(Some(event_record::Record::Event(event))), Ok(UnpackedEventRecord::Event(unpacked))) => {
+            let ids = [&event.event_id, &event.product_id, &event.category_id];
+            assert_eq!(
+                [unpacked.event_id(), unpacked.product_id(), unpacked.category_id()],
+                ids.map(String::as_str)
+            );
+            assert_eq!(unpacked.event_type, event.event_type);
+            assert_eq!(unpacked.timestamp_ms, event.timestamp_ms);
+            assert_eq!(unpacked.received_at_ms, event.received_at_ms);
+        }
+        (Ok(Some(event_record::Record::ForgetUser(_))), Ok(UnpackedEventRecord::ForgetUser))
+        | (Ok(None), Ok(UnpackedEventRecord::Unknown)) => {}
+        (record, unpacked) => assert_eq!(record.err(), Some(unpacked.expect_err("the record is refused"))),
+    }
 }
 
 fn again<T: PartialEq + Debug>(
@@ -69,7 +124,7 @@ fn again<T: PartialEq + Debug>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{Activity, Event, ForgetUser, SourceEntry, event_record};
+    use crate::proto::{Activity, Event, ForgetUser, OlderSourceEntry};
     use crate::published::{HistoryEntry, LastStep, Neighbour, SessionShape, TrendingEntry};
     use crate::{DecodeError, EventKind, Version};
     use proptest::prelude::*;
@@ -105,14 +160,26 @@ mod tests {
 
     /// One message of each kind.
     fn messages() -> Vec<Vec<u8>> {
-        let event = Event { event_id: "e".into(), product_id: "p".into(), price: 2.5, ..Event::default() };
+        let event = Event {
+            event_id: "e".into(),
+            event_type: 1,
+            product_id: "p".into(),
+            timestamp_ms: 5,
+            quantity: 2,
+            price: 2.5,
+            metadata: "{}".into(),
+            ..Event::default()
+        };
         let wrap = |record| EventRecord { record: Some(record) }.encode_to_vec();
         let entry = SourceEntry {
             offset: 7,
             activity: Some(Activity { product: 0, category: 1, weight: 3, event_type: 1 }),
+            repeat: Some(RepeatObservation { times: vec![1, 2], distance: Some(0), last_step: 2 }),
             pairs: 1,
             ..SourceEntry::default()
         };
+        let older =
+            OlderSourceEntry { offset: 7, repeat: entry.repeat.clone(), ..OlderSourceEntry::default() };
         let activity = ActivityRecord {
             products: vec!["p".into(), "q".into()],
             categories: vec!["c".into()],
@@ -120,11 +187,16 @@ mod tests {
             pairs: vec![0, 1, 9, 0, 1, 9],
             ..ActivityRecord::default()
         };
+        let of_both = ActivityRecord { older_entries: vec![older; 2], ..activity.clone() };
         let product = Product { product_id: "p".into(), active: true, ..Product::default() };
+        let wrapped = wrap(event_record::Record::Event(event));
         vec![
-            wrap(event_record::Record::Event(event)),
+            [wrapped.clone(), wrapped.clone()].concat(),
+            wrapped,
             wrap(event_record::Record::ForgetUser(ForgetUser { received_at_ms: 5 })),
             activity.encode_to_vec(),
+            [activity.encode_to_vec(), activity.encode_to_vec()].concat(),
+            of_both.encode_to_vec(),
             product.encode_to_vec(),
         ]
     }

@@ -14,6 +14,7 @@ pub mod names;
 pub mod partition;
 pub mod position;
 pub mod published;
+mod spans;
 pub mod user;
 pub mod version;
 
@@ -23,8 +24,8 @@ pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/shopsmart.v1.rs"));
 }
 
-pub use activity::PairUpdate;
+pub use activity::{ActivityPacker, PairUpdate, UnpackedActivity, UnpackedEntry, UnpackedRepeat};
 pub use codec::DecodeError;
-pub use event::EventKind;
+pub use event::{EventKind, UnpackedEvent, UnpackedEventRecord};
 pub use position::Position;
 pub use version::Version;

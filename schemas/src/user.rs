@@ -29,14 +29,24 @@ impl UserKey {
         })
     }
 
-    /// A record's key as a user key; `None` unless it [is one](Self::is_one).
+    /// A record's key as a user key; `None` unless it is one.
     pub fn parse(key: &[u8]) -> Option<Self> {
-        text_of(key).map(|text| Self(text.to_owned()))
+        Self::text_of(key).map(|text| Self(text.to_owned()))
     }
 
-    /// Whether a record's key is a user key: 1 to 260 bytes of UTF-8 in the form that `of` gives.
-    pub fn is_one(key: &[u8]) -> bool {
-        text_of(key).is_some()
+    /// A record's key as text, where it is a user key: 1 to 260 bytes of UTF-8 in the form that `of` gives.
+    pub fn text_of(key: &[u8]) -> Option<&str> {
+        let text = std::str::from_utf8(key).ok()?;
+        let id = match text {
+            _ if text.starts_with(ANONYMOUS) => &text[ANONYMOUS.len()..],
+            // Only where it is needed: one user must not have two keys.
+            _ if text.starts_with(ESCAPED) => {
+                Some(&text[ESCAPED.len()..]).filter(|id| id.starts_with('~'))?
+            }
+            _ if text.starts_with('~') => return None,
+            _ => text,
+        };
+        (!id.is_empty() && id.len() <= crate::event::MAX_ID_BYTES).then_some(text)
     }
 
     /// The user it names.
@@ -52,19 +62,6 @@ impl UserKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// A record's key as text, where it is a user key.
-fn text_of(key: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(key).ok()?;
-    let id = match text {
-        _ if text.starts_with(ANONYMOUS) => &text[ANONYMOUS.len()..],
-        // Only where it is needed: one user must not have two keys.
-        _ if text.starts_with(ESCAPED) => Some(&text[ESCAPED.len()..]).filter(|id| id.starts_with('~'))?,
-        _ if text.starts_with('~') => return None,
-        _ => text,
-    };
-    (!id.is_empty() && id.len() <= crate::event::MAX_ID_BYTES).then_some(text)
 }
 
 impl fmt::Display for UserKey {

@@ -7,7 +7,7 @@ use crate::packed::STATE_STORE;
 use crate::{KeyRange, Row, RowStream, StateStore, StoreError, Table};
 use async_trait::async_trait;
 use durability::GroupSync;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable};
 use schemas::Version;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -130,12 +130,17 @@ impl Inner {
         let files = self.table(table);
         // The lock guards no data: a writer that panicked leaves nothing half done behind.
         let writer = files.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut batch = self.database.batch();
-        for (key, row) in highest_per_key(table, generation, rows) {
+        let rows = highest_per_key(table, generation, rows);
+        let batch = OwnedWriteBatch::with_capacity(self.database.clone(), rows.len());
+        let mut batch = batch.durability(Some(PersistMode::Buffer));
+        // The database copies it: one piece of memory does for all.
+        let mut value = Vec::new();
+        for (key, row) in rows {
             let stored = files.rows.get(&key).map_err(failed("compare"))?;
             let stored = stored.map(|value| layout::version(&value)).transpose()?.unwrap_or(Version::NONE);
             if stored <= row.version {
-                batch.insert(&files.rows, key, layout::value(&row));
+                layout::pack(&row, &mut value);
+                batch.insert(&files.rows, key, value.as_slice());
             }
         }
         batch.commit().map_err(failed("write"))?;

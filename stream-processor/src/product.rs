@@ -15,10 +15,10 @@ pub(crate) use open_windows::OpenWindows;
 use recommender::trending::Bounds;
 use recommender::{Interner, ProductRow, Symbol};
 pub(crate) use record::ProductRecord;
-use record::{Change, Update};
-use schemas::proto::{Outcome, SourceEntry};
-use schemas::published::{LastStep, RepeatTable, SessionShape};
-use schemas::{EventKind, Version};
+use record::{ByRow, Change};
+use schemas::proto::Outcome;
+use schemas::published::{LastStep, RepeatTable};
+use schemas::{EventKind, UnpackedActivity, UnpackedEntry, Version};
 use std::sync::Arc;
 use stores::{Row, Table};
 
@@ -30,6 +30,7 @@ pub(crate) struct Product {
     progress: ProductProgress,
     /// Bounds as the table `open_windows` holds them.
     stored_bounds: HashMap<Symbol, Bounds>,
+    by_row: ByRow,
 }
 
 /// What a batch of updates leads to.
@@ -54,7 +55,7 @@ impl Product {
         progress: ProductProgress,
     ) -> Self {
         let rows = RowCache::new(cached_products);
-        Self { generation, names, rows, progress, stored_bounds: HashMap::new() }
+        Self { generation, names, rows, progress, stored_bounds: HashMap::new(), by_row: ByRow::default() }
     }
 
     /// Takes note of what `open_windows` holds for a product.
@@ -89,18 +90,17 @@ impl Product {
     fn apply(&mut self, record: &ProductRecord, output: &mut ProductOutput) {
         let Some(activity) = record.valid(self.progress.marks.len()) else { return };
         let version = Version::of(self.generation, record.raw.offset);
-        let updates = activity.entries.len() + activity.all_pairs().len();
-        let mut new: Vec<Update<'_>> = Vec::with_capacity(updates);
+        self.by_row.begin();
         for (entry, pairs) in activity.entries_with_pairs() {
             let mark = &mut self.progress.marks[activity.source_partition as usize];
             if entry.offset < *mark && !is_broken(Rule::MarksChecked) {
                 continue;
             }
             *mark = entry.offset + 1;
-            self.count(entry);
-            new.extend(record::updates(entry, pairs));
+            count(&mut self.progress, entry, activity);
+            self.by_row.add(entry, pairs);
         }
-        let new = record::sorted_by_row(&new, activity.products.len());
+        let new = self.by_row.sorted(activity.products_len());
         for updates in new.chunk_by(|a, b| a.product == b.product) {
             let product = record.symbols[updates[0].product as usize];
             let found = self.rows.find(&product).expect("the batch's rows were admitted");
@@ -120,7 +120,7 @@ impl Product {
                     }
                     Change::Event(event) => {
                         let category = event.category.checked_sub(1);
-                        let category = category.map(|at| activity.categories[at as usize].as_str());
+                        let category = category.map(|at| activity.category(at));
                         let kind = EventKind::from_code(event.event_type)
                             .expect("checked when the record was decoded");
                         row.observe(kind, event.weight, category, update.timestamp_ms);
@@ -132,20 +132,6 @@ impl Product {
             let newest_ms = updates.last().map_or(0, |update| update.timestamp_ms);
             output.changed.push((product, row.co.share(weight, newest_ms)));
         }
-    }
-
-    fn count(&mut self, entry: &SourceEntry) {
-        if let Ok(outcome) = Outcome::try_from(entry.outcome)
-            && outcome != Outcome::Unspecified
-        {
-            self.progress.outcomes.add(outcome);
-        }
-        if let Some(repeat) = &entry.repeat {
-            let last_step = LastStep::ALL.get(repeat.last_step as usize).copied().unwrap_or_default();
-            let shape = SessionShape { times: repeat.times.clone(), last_step };
-            self.progress.repeats.observe(&shape, repeat.distance);
-        }
-        self.progress.stream_time_ms = self.progress.stream_time_ms.max(entry.timestamp_ms);
     }
 
     fn open_windows_row(&mut self, product: Symbol) -> Option<Row> {
@@ -161,6 +147,20 @@ impl Product {
         let state = OpenWindows { bounds, category: row.category.clone() }.encode(row.version);
         Some(Row { key: self.names.name(product).to_owned(), version: row.version, state })
     }
+}
+
+/// Counts what an entry says of its event's outcome and session.
+fn count(progress: &mut ProductProgress, entry: &UnpackedEntry, activity: &UnpackedActivity) {
+    if let Ok(outcome) = Outcome::try_from(entry.outcome)
+        && outcome != Outcome::Unspecified
+    {
+        progress.outcomes.add(outcome);
+    }
+    if let Some(repeat) = &entry.repeat {
+        let last_step = LastStep::ALL.get(repeat.last_step as usize).copied().unwrap_or_default();
+        progress.repeats.observe_parts(activity.times(repeat), last_step, repeat.distance);
+    }
+    progress.stream_time_ms = progress.stream_time_ms.max(entry.timestamp_ms);
 }
 
 impl Stage for Product {
@@ -182,7 +182,7 @@ impl Stage for Product {
             let Some(activity) = &record.activity else { continue };
             for index in record::rows_touched(activity) {
                 if !self.rows.touch(&record.symbols[index]) {
-                    missing.push(activity.products[index].clone());
+                    missing.push(activity.product(index as u32).to_owned());
                 }
             }
         }

@@ -13,13 +13,13 @@ use bytes::Bytes;
 use event_log::Record;
 pub(crate) use pack::Packed;
 use pack::Packer;
-use recommender::user_row::{Observation, fingerprint};
+use recommender::user_row::{Applied, Observation, fingerprint};
 use recommender::{Interner, UserRow};
 use record::Parsed;
 pub(crate) use record::{ShopperRecord, User};
 use schemas::event::{MAX_AHEAD_MS, MAX_LATE_MS, MAX_TIME_MS};
-use schemas::proto::{Event, Outcome};
-use schemas::{EventKind, Version};
+use schemas::proto::Outcome;
+use schemas::{EventKind, UnpackedEvent, Version};
 use smol_str::SmolStr;
 use std::sync::Arc;
 use stores::{Row, Table};
@@ -32,6 +32,7 @@ pub(crate) struct Shopper {
     rows: RowCache<SmolStr, UserRow>,
     progress: ShopperProgress,
     packer: Packer,
+    applied: Applied,
     dead: Vec<DeadLetter>,
 }
 
@@ -62,6 +63,7 @@ impl Shopper {
             names,
             rows: RowCache::new(cached_users),
             progress,
+            applied: Applied::default(),
             dead: Vec::new(),
         }
     }
@@ -110,7 +112,7 @@ impl Shopper {
     fn apply_event(
         &mut self,
         raw: &Record,
-        (user, kind, event): (&User, EventKind, &Event),
+        (user, kind, event): (&User, EventKind, &UnpackedEvent),
         version: Version,
         users: &mut Vec<User>,
     ) -> Option<Outcome> {
@@ -121,7 +123,7 @@ impl Shopper {
         let too_late = event.timestamp_ms < self.progress.highest_event_ms.saturating_sub(MAX_LATE_MS);
         self.progress.highest_event_ms = self.progress.highest_event_ms.max(event.timestamp_ms);
         if too_late {
-            let product = Some(event.product_id.as_str());
+            let product = Some(event.product_id());
             self.packer.outcome(raw.offset, product, Outcome::TooLate, event.timestamp_ms);
             return Some(Outcome::TooLate);
         }
@@ -131,22 +133,22 @@ impl Shopper {
             return None;
         }
         let observation = Observation {
-            product: self.names.intern(&event.product_id),
+            product: self.names.intern(event.product_id()),
             kind,
             timestamp_ms: event.timestamp_ms,
             append_time_ms: raw.append_time_ms,
-            fingerprint: fingerprint(&event.event_id),
+            fingerprint: fingerprint(event.event_id()),
         };
         if found.row().knows(&observation) {
-            let product = Some(event.product_id.as_str());
+            let product = Some(event.product_id());
             self.packer.outcome(raw.offset, product, Outcome::Duplicate, event.timestamp_ms);
             return Some(Outcome::Duplicate);
         }
         let row = found.change();
-        let effects = row.apply(&observation);
+        row.apply_into(&observation, &mut self.applied);
         row.version = version;
         users.push(user.clone());
-        self.packer.applied(raw.offset, observation.product, kind, event, effects);
+        self.packer.applied(raw.offset, observation.product, kind, event, self.applied.effects());
         Some(Outcome::Applied)
     }
 

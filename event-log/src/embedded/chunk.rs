@@ -5,6 +5,7 @@
 
 use crate::{LogError, Record};
 use bytes::Bytes;
+use fjall::UserValue;
 
 /// Where a partition's chunks begin: topic number and partition, big-endian.
 pub(super) type PartitionKey = [u8; 8];
@@ -26,7 +27,7 @@ pub(super) fn base_of(key: &[u8]) -> Result<u64, LogError> {
 const FORMAT: u8 = 1;
 const HEADER_BYTES: usize = 9;
 
-/// A chunk being filled.
+/// A chunk being filled, in memory that is used again for the next one: see [`Self::finish`].
 #[derive(Debug)]
 pub(super) struct ChunkBuilder {
     base: u64,
@@ -36,8 +37,10 @@ pub(super) struct ChunkBuilder {
 }
 
 impl ChunkBuilder {
-    pub(super) fn new(base: u64, append_time_ms: i64) -> Self {
-        let mut bytes = Vec::with_capacity(256);
+    /// Begins a chunk. `memory` is where it is filled: what it holds goes.
+    pub(super) fn new(base: u64, append_time_ms: i64, memory: Vec<u8>) -> Self {
+        let mut bytes = memory;
+        bytes.clear();
         bytes.push(FORMAT);
         bytes.extend_from_slice(&append_time_ms.to_be_bytes());
         Self { base, next: base, records: 0, bytes }
@@ -66,8 +69,34 @@ impl ChunkBuilder {
         self.bytes.len()
     }
 
-    pub(super) fn finish(self) -> Chunk {
-        Chunk { base: self.base, bytes: self.bytes.into() }
+    /// The chunk as it is stored, and the memory that it was filled in.
+    pub(super) fn finish(self) -> (StoredChunk, Vec<u8>) {
+        (self.stored(), self.bytes)
+    }
+
+    /// The chunk as it is stored; begins the next one.
+    pub(super) fn next(&mut self, append_time_ms: i64) -> StoredChunk {
+        let stored = self.stored();
+        *self = Self::new(self.next, append_time_ms, std::mem::take(&mut self.bytes));
+        stored
+    }
+
+    fn stored(&self) -> StoredChunk {
+        StoredChunk { base: self.base, value: self.bytes.as_slice().into() }
+    }
+}
+
+/// A packed chunk as the database takes it; cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct StoredChunk {
+    pub(super) base: u64,
+    pub(super) value: UserValue,
+}
+
+impl From<StoredChunk> for Chunk {
+    /// Shares the memory.
+    fn from(StoredChunk { base, value }: StoredChunk) -> Self {
+        Self { base, bytes: Bytes::from_owner(value) }
     }
 }
 
@@ -149,12 +178,12 @@ mod tests {
     use super::*;
 
     fn chunk() -> Chunk {
-        let mut builder = ChunkBuilder::new(5, -3);
+        let mut builder = ChunkBuilder::new(5, -3, vec![1; 10]);
         builder.push(5, b"k", b"v");
         builder.push(9, b"", &[7; 300]);
         builder.push(10, b"key", b"");
         assert_eq!((builder.next_offset(), builder.records()), (11, 3));
-        builder.finish()
+        builder.finish().0.into()
     }
 
     #[test]

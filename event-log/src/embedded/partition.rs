@@ -13,6 +13,9 @@ use tokio::sync::watch;
 /// Packed bytes of the newest chunks kept in memory for readers that are nearly caught up, per partition.
 const TAIL_BYTES: usize = 1 << 20;
 
+/// Room is made for so many records at once at most: few batches hold more.
+const RECORDS_EXPECTED: usize = 2_000;
+
 /// Where the next record of a partition goes. Only the writer moves it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cursor {
@@ -171,7 +174,8 @@ impl ChunkStore {
             Some(guard) => chunk::base_of(&guard.key().map_err(unreadable)?)?,
             None => from,
         };
-        let (mut records, mut bytes) = (Vec::new(), 0);
+        let within = end.saturating_sub(from).min(max as u64) as usize;
+        let (mut records, mut bytes) = (Vec::with_capacity(within.min(RECORDS_EXPECTED)), 0);
         for guard in self.0.range(chunk::key(partition, first)..chunk::key(partition, end)) {
             let chunk = unpack_guard(guard)?;
             chunk.unpack(from, max, &mut records)?;

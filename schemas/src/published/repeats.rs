@@ -73,8 +73,13 @@ impl RepeatTable {
     /// Counts one event that continued a session of this shape: `distance` says how many distinct products ago its product
     /// was last seen, `None` that it was new.
     pub fn observe(&mut self, shape: &SessionShape, distance: Option<u32>) {
-        for (place, &times) in shape.times.iter().enumerate() {
-            let index = Self::index(shape.length(), place, times.into(), shape.last_step);
+        self.observe_parts(&shape.times, shape.last_step, distance);
+    }
+
+    /// As [`Self::observe`], with the parts of the shape.
+    pub fn observe_parts(&mut self, times: &[u8], last_step: LastStep, distance: Option<u32>) {
+        for (place, &seen) in times.iter().enumerate() {
+            let index = Self::index(times.len(), place, seen.into(), last_step);
             let cell = &mut self.cells[index];
             cell.trials += 1;
             cell.returns += u64::from(distance == Some(place as u32));

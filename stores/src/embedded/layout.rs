@@ -40,11 +40,11 @@ pub(super) fn stored_key(table: Table, generation: u16, key: &str) -> Vec<u8> {
     stored
 }
 
-pub(super) fn value(row: &Row) -> Vec<u8> {
-    let mut value = Vec::with_capacity(VERSION_BYTES + row.state.len());
+/// Makes `value` the value of a row.
+pub(super) fn pack(row: &Row, value: &mut Vec<u8>) {
+    value.clear();
     value.extend_from_slice(&row.version.0.to_be_bytes());
     value.extend_from_slice(&row.state);
-    value
 }
 
 pub(super) fn version(value: &[u8]) -> Result<Version, StoreError> {

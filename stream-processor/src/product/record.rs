@@ -1,26 +1,26 @@
 use event_log::Record;
 use recommender::{Interner, Symbol};
 use schemas::event::MAX_TIME_MS;
-use schemas::proto::{Activity, ActivityRecord, SourceEntry};
-use schemas::{EventKind, PairUpdate, Version};
+use schemas::proto::Activity;
+use schemas::{EventKind, PairUpdate, UnpackedActivity, UnpackedEntry, Version};
 
 /// A record of `product-activity`, decoded.
 pub(crate) struct ProductRecord {
     pub(crate) raw: Record,
     /// `None` when it is no record of ours: the topic is derived, so such a record is passed over.
-    pub(crate) activity: Option<ActivityRecord>,
+    pub(crate) activity: Option<UnpackedActivity>,
     /// Its products, in their order.
     pub(crate) symbols: Vec<Symbol>,
 }
 
 impl ProductRecord {
     pub(crate) fn parse(raw: Record, names: &Interner) -> Self {
-        let activity = ActivityRecord::unpack(&raw.value).ok().filter(is_consistent);
+        let activity = UnpackedActivity::unpack(&raw.value).ok().filter(is_consistent);
         if activity.is_none() {
             tracing::error!(offset = raw.offset, "passed over a record of product-activity that is not ours");
         }
-        let products = activity.iter().flat_map(|activity| &activity.products);
-        let symbols = products.map(|id| names.intern(id)).collect();
+        let symbols =
+            activity.as_ref().map_or_else(Vec::new, |a| a.products().map(|id| names.intern(id)).collect());
         Self { raw, activity, symbols }
     }
 
@@ -34,92 +34,108 @@ impl ProductRecord {
     pub(crate) fn event_products(&self) -> impl Iterator<Item = &str> {
         self.activity.iter().flat_map(|activity| {
             let events = activity.entries.iter().filter_map(|entry| entry.activity.as_ref());
-            events.map(|event| activity.products[event.product as usize].as_str())
+            events.map(|event| activity.product(event.product))
         })
     }
 
     /// The content, when it comes from one of `sources` partitions.
-    pub(crate) fn valid(&self, sources: usize) -> Option<&ActivityRecord> {
+    pub(crate) fn valid(&self, sources: usize) -> Option<&UnpackedActivity> {
         self.activity.as_ref().filter(|activity| (activity.source_partition as usize) < sources)
     }
 }
 
 /// Whether all indices are in range, and offsets and times are such as `events` can have, so that the fold need not look.
-fn is_consistent(activity: &ActivityRecord) -> bool {
-    let products = activity.products.len();
-    let entry_is_consistent = |entry: &SourceEntry| {
+fn is_consistent(activity: &UnpackedActivity) -> bool {
+    let products = activity.products_len();
+    let entry_is_consistent = |entry: &UnpackedEntry| {
         let is_possible =
             entry.offset >> Version::OFFSET_BITS == 0 && (0..=MAX_TIME_MS).contains(&entry.timestamp_ms);
         is_possible
             && entry.activity.as_ref().is_none_or(|event| {
                 (event.product as usize) < products
-                    && event.category as usize <= activity.categories.len()
+                    && event.category as usize <= activity.categories_len()
                     && EventKind::from_code(event.event_type).is_some()
             })
     };
     let pair_is_consistent =
-        |pair: PairUpdate| (pair.product as usize) < products && (pair.other as usize) < products;
+        |pair: &PairUpdate| (pair.product as usize) < products && (pair.other as usize) < products;
     activity.has_all_pairs()
         && activity.entries.iter().all(entry_is_consistent)
-        && activity.all_pairs().all(pair_is_consistent)
+        && activity.pairs.iter().all(pair_is_consistent)
 }
 
 /// What an update does to its product's row.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Change<'a> {
+pub(crate) enum Change {
     /// Counts the entry's event.
-    Event(&'a Activity),
+    Event(Activity),
     /// Adds a pair.
     Pair(PairUpdate),
 }
 
 /// One update of one row.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Update<'a> {
+pub(crate) struct Update {
     /// Index of the product.
     pub(crate) product: u32,
     pub(crate) timestamp_ms: i64,
-    pub(crate) change: Change<'a>,
+    pub(crate) change: Change,
 }
 
-/// The updates of an entry, in their order.
-pub(crate) fn updates<'a>(
-    entry: &'a SourceEntry,
-    pairs: impl Iterator<Item = PairUpdate>,
-) -> impl Iterator<Item = Update<'a>> {
-    let timestamp_ms = entry.timestamp_ms;
-    let event = entry.activity.as_ref();
-    let event =
-        event.map(|event| Update { product: event.product, timestamp_ms, change: Change::Event(event) });
-    let pair =
-        move |pair: PairUpdate| Update { product: pair.product, timestamp_ms, change: Change::Pair(pair) };
-    event.into_iter().chain(pairs.map(pair))
+/// Sorts the updates of a record by row. Used for one record after the other, it keeps its room.
+#[derive(Debug, Default)]
+pub(crate) struct ByRow {
+    updates: Vec<Update>,
+    places: Vec<usize>,
+    sorted: Vec<Update>,
 }
 
-/// Row by row, those of a row in the order in which they came. All indices are below `products`.
-pub(crate) fn sorted_by_row<'a>(updates: &[Update<'a>], products: usize) -> Vec<Update<'a>> {
-    // By counting: the indices are dense, and this is done for every record.
-    let mut places = vec![0usize; products];
-    updates.iter().for_each(|update| places[update.product as usize] += 1);
-    let mut before = 0;
-    for place in &mut places {
-        before += std::mem::replace(place, before);
+impl ByRow {
+    /// Begins with a record of which there are no updates yet.
+    pub(crate) fn begin(&mut self) {
+        self.updates.clear();
     }
-    let mut sorted = updates.to_vec();
-    for update in updates {
-        let place = &mut places[update.product as usize];
-        sorted[*place] = *update;
-        *place += 1;
+
+    /// Adds the updates of an entry.
+    pub(crate) fn add(&mut self, entry: &UnpackedEntry, pairs: &[PairUpdate]) {
+        let timestamp_ms = entry.timestamp_ms;
+        if let Some(event) = entry.activity {
+            self.updates.push(Update { product: event.product, timestamp_ms, change: Change::Event(event) });
+        }
+        let update =
+            |&pair: &PairUpdate| Update { product: pair.product, timestamp_ms, change: Change::Pair(pair) };
+        self.updates.extend(pairs.iter().map(update));
     }
-    sorted
+
+    /// Row by row, those of a row in the order in which they were added. All indices are below `products`.
+    pub(crate) fn sorted(&mut self, products: usize) -> &[Update] {
+        // By counting: the indices are dense, and this is done for every record.
+        let Self { updates, places, sorted } = self;
+        places.clear();
+        places.resize(products, 0);
+        updates.iter().for_each(|update| places[update.product as usize] += 1);
+        let mut before = 0;
+        for place in &mut *places {
+            before += std::mem::replace(place, before);
+        }
+        // Every place is written.
+        let Some(&any) = updates.first() else { return &[] };
+        sorted.resize(updates.len(), any);
+        for update in updates {
+            let place = &mut places[update.product as usize];
+            sorted[*place] = *update;
+            *place += 1;
+        }
+        sorted
+    }
 }
 
 /// Indices of the products whose rows the record changes, each once.
-pub(crate) fn rows_touched(activity: &ActivityRecord) -> impl Iterator<Item = usize> {
-    let mut is_touched = vec![false; activity.products.len()];
+pub(crate) fn rows_touched(activity: &UnpackedActivity) -> impl Iterator<Item = usize> {
+    let mut is_touched = vec![false; activity.products_len()];
     let events = activity.entries.iter().filter_map(|entry| entry.activity.as_ref());
     events.for_each(|event| is_touched[event.product as usize] = true);
-    activity.all_pairs().for_each(|pair| is_touched[pair.product as usize] = true);
+    activity.pairs.iter().for_each(|pair| is_touched[pair.product as usize] = true);
     (0..is_touched.len()).filter(move |&index| is_touched[index])
 }
 
@@ -134,10 +150,17 @@ mod tests {
             timestamp_ms: number as i64,
             change: Change::Pair(PairUpdate { product: 0, other: 0, weight: 1 }),
         };
-        let updates: Vec<Update<'_>> = (0..100).map(update).collect();
-        let sorted = sorted_by_row(&updates, 6);
-        assert_eq!(sorted.len(), updates.len());
-        assert!(sorted.is_sorted_by_key(|update| (update.product, update.timestamp_ms)));
-        assert!(sorted_by_row(&[], 0).is_empty());
+        let mut by_row = ByRow::default();
+        for count in [100, 30, 200] {
+            by_row.begin();
+            by_row.updates.extend((0..count).map(update));
+            let sorted = by_row.sorted(6);
+            assert_eq!(sorted.len(), count);
+            assert!(sorted.is_sorted_by_key(|update| (update.product, update.timestamp_ms)));
+            let times: i64 = sorted.iter().map(|update| update.timestamp_ms).sum();
+            assert_eq!(times, (0..count as i64).sum::<i64>(), "each of them");
+        }
+        by_row.begin();
+        assert!(by_row.sorted(0).is_empty());
     }
 }

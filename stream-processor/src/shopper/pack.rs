@@ -2,12 +2,11 @@
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use prost::Message;
 use recommender::user_row::Effects;
 use recommender::{Interner, Symbol};
 use schemas::partition::partition_of;
-use schemas::proto::{Activity, ActivityRecord, Event, Outcome, RepeatObservation, SourceEntry};
-use schemas::{EventKind, PairUpdate};
+use schemas::proto::{Activity, Outcome};
+use schemas::{ActivityPacker, EventKind, PairUpdate, UnpackedEvent};
 use std::sync::Arc;
 
 /// A record for one partition of `product-activity`.
@@ -17,12 +16,8 @@ pub(crate) struct Packed {
     pub(crate) value: Bytes,
 }
 
-/// A record takes no further event beyond so many bytes, roughly counted: so it stays well under the megabyte that Kafka takes
-/// by default.
+/// A record takes no further event beyond so many bytes: so it stays well under the megabyte that Kafka takes by default.
 const FULL_BYTES: usize = 256 << 10;
-/// What an entry takes at most besides its ids and pairs, and a number of a pair.
-const ENTRY_BYTES: usize = 80;
-const NUMBER_BYTES: usize = 5;
 
 /// No partition: there are at most 1024.
 const UNKNOWN: u16 = u16::MAX;
@@ -30,32 +25,28 @@ const UNKNOWN: u16 = u16::MAX;
 /// The record under construction for one target partition.
 #[derive(Default)]
 struct Pack {
-    /// Without its products: their ids are known by their symbols until the record is packed.
-    record: ActivityRecord,
-    products: Vec<Symbol>,
+    record: ActivityPacker,
     places: HashMap<Symbol, u32>,
+    /// The product asked for last and its place: the event's own product is asked for with each of its pairs.
+    last: Option<(Symbol, u32)>,
     categories: HashMap<String, u32>,
-    /// Bytes of ids.
-    ids: usize,
 }
 
 impl Pack {
-    /// The entry of a source event, made on first use. Source events come in order.
-    fn entry(&mut self, offset: u64, timestamp_ms: i64, received_ms: i64) -> &mut SourceEntry {
-        if self.record.entries.last().is_none_or(|entry| entry.offset != offset) {
-            let oldest_ms = &mut self.record.received_at_ms;
-            *oldest_ms = if *oldest_ms == 0 { received_ms } else { received_ms.min(*oldest_ms) };
-            self.record.entries.push(SourceEntry { offset, timestamp_ms, ..SourceEntry::default() });
-        }
-        self.record.entries.last_mut().expect("one was pushed")
+    fn product(&mut self, product: Symbol, names: &Interner) -> u32 {
+        *self.places.entry(product).or_insert_with(|| self.record.product(names.name(product)))
     }
 
-    fn product(&mut self, product: Symbol, names: &Interner) -> u32 {
-        *self.places.entry(product).or_insert_with(|| {
-            self.ids += names.name(product).len();
-            self.products.push(product);
-            self.products.len() as u32 - 1
-        })
+    /// As [`Self::product`], for a product that is probably asked for again next.
+    fn product_of_event(&mut self, product: Symbol, names: &Interner) -> u32 {
+        match self.last {
+            Some((last, place)) if last == product => place,
+            _ => {
+                let place = self.product(product, names);
+                self.last = Some((product, place));
+                place
+            }
+        }
     }
 
     /// 1 + the category's index; 0 for none.
@@ -63,17 +54,11 @@ impl Pack {
         if category.is_empty() {
             return 0;
         }
-        let next = self.record.categories.len() as u32;
-        1 + *self.categories.entry_ref(category).or_insert_with(|| {
-            self.ids += category.len();
-            self.record.categories.push(category.to_owned());
-            next
-        })
+        1 + *self.categories.entry_ref(category).or_insert_with(|| self.record.category(category))
     }
 
     fn is_full(&self) -> bool {
-        let ActivityRecord { entries, pairs, .. } = &self.record;
-        self.ids + entries.len() * ENTRY_BYTES + pairs.len() * NUMBER_BYTES >= FULL_BYTES
+        self.record.len() >= FULL_BYTES
     }
 }
 
@@ -113,7 +98,9 @@ impl Packer {
             Some(id) => partition_of(id.as_bytes(), targets),
             None => self.source_partition % targets,
         };
-        self.packs[target as usize].entry(offset, timestamp_ms, self.received_ms).outcome = outcome as i32;
+        let record = &mut self.packs[target as usize].record;
+        record.begin(offset, timestamp_ms, self.received_ms);
+        record.outcome(outcome);
         self.seal_full();
     }
 
@@ -123,34 +110,36 @@ impl Packer {
         offset: u64,
         product: Symbol,
         kind: EventKind,
-        event: &Event,
-        effects: Effects,
+        event: &UnpackedEvent,
+        effects: &Effects,
     ) {
         let timestamp_ms = event.timestamp_ms;
         let target = self.target(product);
         let pack = &mut self.packs[target];
-        let index = pack.product(product, &self.names);
-        let category = pack.category(&event.category_id);
-        let activity = Activity { product: index, category, weight: effects.weight, event_type: kind as u32 };
-        let entry = pack.entry(offset, timestamp_ms, self.received_ms);
-        entry.outcome = Outcome::Applied as i32;
-        entry.activity = Some(activity);
-        entry.repeat = effects.session.map(|shape| RepeatObservation {
-            times: shape.times,
-            distance: effects.repeat_distance,
-            last_step: shape.last_step as i32,
+        let index = pack.product_of_event(product, &self.names);
+        let category = pack.category(event.category_id());
+        pack.record.begin(offset, timestamp_ms, self.received_ms);
+        pack.record.outcome(Outcome::Applied);
+        pack.record.activity(Activity {
+            product: index,
+            category,
+            weight: effects.weight,
+            event_type: kind as u32,
         });
+        if let Some(shape) = &effects.session {
+            pack.record.repeat(shape, effects.repeat_distance);
+        }
         for pair in effects.pairs.iter().filter(|pair| pair.backward > 0) {
             let other = pack.product(pair.earlier, &self.names);
-            pack.record.push_pair(PairUpdate { product: index, other, weight: pair.backward });
+            pack.record.pair(PairUpdate { product: index, other, weight: pair.backward });
         }
         for pair in effects.pairs.iter().filter(|pair| pair.forward > 0) {
             let target = self.target(pair.earlier);
             let pack = &mut self.packs[target];
             let earlier = pack.product(pair.earlier, &self.names);
-            let other = pack.product(product, &self.names);
-            pack.entry(offset, timestamp_ms, self.received_ms);
-            pack.record.push_pair(PairUpdate { product: earlier, other, weight: pair.forward });
+            let other = pack.product_of_event(product, &self.names);
+            pack.record.begin(offset, timestamp_ms, self.received_ms);
+            pack.record.pair(PairUpdate { product: earlier, other, weight: pair.forward });
         }
         self.seal_full();
     }
@@ -171,7 +160,7 @@ impl Packer {
     fn seal_full(&mut self) {
         for (partition, pack) in self.packs.iter_mut().enumerate() {
             if pack.is_full() {
-                self.full.push(seal(partition as u32, self.source_partition, pack, &self.names));
+                self.full.push(seal(partition as u32, self.source_partition, pack));
             }
         }
     }
@@ -179,8 +168,8 @@ impl Packer {
     /// The records of the batch, in the order to append them.
     pub(crate) fn finish(&mut self) -> Vec<Packed> {
         for (partition, pack) in self.packs.iter_mut().enumerate() {
-            if !pack.record.entries.is_empty() {
-                self.full.push(seal(partition as u32, self.source_partition, pack, &self.names));
+            if !pack.record.is_empty() {
+                self.full.push(seal(partition as u32, self.source_partition, pack));
             }
         }
         std::mem::take(&mut self.full)
@@ -188,14 +177,10 @@ impl Packer {
 }
 
 /// Leaves the pack empty, with its room.
-fn seal(partition: u32, source_partition: u32, pack: &mut Pack, names: &Interner) -> Packed {
-    pack.record.source_partition = source_partition;
-    let ids = pack.products.iter().map(|&product| names.name(product));
-    let value = Bytes::from(pack.record.encode_with_products(ids));
-    pack.record.clear();
-    pack.products.clear();
+fn seal(partition: u32, source_partition: u32, pack: &mut Pack) -> Packed {
+    let value = Bytes::from(pack.record.finish(source_partition));
     pack.places.clear();
+    pack.last = None;
     pack.categories.clear();
-    pack.ids = 0;
     Packed { partition, value }
 }

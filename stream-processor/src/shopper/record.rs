@@ -1,11 +1,8 @@
 use crate::outcome::DeadReason;
-use bytes::Bytes;
 use event_log::Record;
-use prost::Message;
-use schemas::EventKind;
-use schemas::event::MAX_ID_BYTES;
-use schemas::proto::{Event, EventRecord, event_record};
 use schemas::user::UserKey;
+use schemas::{EventKind, UnpackedEvent, UnpackedEventRecord};
+use smol_str::SmolStr;
 
 /// A record of `events`, decoded.
 pub(crate) struct ShopperRecord {
@@ -14,21 +11,21 @@ pub(crate) struct ShopperRecord {
 }
 
 pub(crate) enum Parsed {
-    Event { user: User, kind: EventKind, event: Box<Event> },
+    Event { user: User, kind: EventKind, event: UnpackedEvent },
     Forget { user: User },
 }
 
-/// A user's key, in the memory of the record that it is the key of.
+/// A user's key. Most lie in here: what looks at one often need not go elsewhere, nor check again that it is text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct User(Bytes);
+pub(crate) struct User(SmolStr);
 
 impl User {
     fn of(raw: &Record) -> Option<Self> {
-        UserKey::is_one(&raw.key).then(|| Self(raw.key.clone()))
+        UserKey::text_of(&raw.key).map(|key| Self(SmolStr::new(key)))
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("a user's key is text")
+        &self.0
     }
 }
 
@@ -57,20 +54,19 @@ impl ShopperRecord {
 
 /// Any producer may write to the topic, so nothing that ingest would have refused is taken for granted.
 fn parse(raw: &Record) -> Result<Parsed, DeadReason> {
-    let record = EventRecord::decode(&*raw.value).map_err(|_| DeadReason::Undecodable)?;
+    let record = UnpackedEventRecord::unpack(&raw.value).map_err(|_| DeadReason::Undecodable)?;
     let user = User::of(raw).ok_or(DeadReason::BadKey)?;
-    match record.record {
-        None => Err(DeadReason::Undecodable),
-        Some(event_record::Record::ForgetUser(_)) => Ok(Parsed::Forget { user }),
-        Some(event_record::Record::Event(event)) => {
+    match record {
+        UnpackedEventRecord::Unknown => Err(DeadReason::Undecodable),
+        UnpackedEventRecord::ForgetUser => Ok(Parsed::Forget { user }),
+        UnpackedEventRecord::Event(event) => {
             let kind = u32::try_from(event.event_type).ok().and_then(EventKind::from_code);
             let kind = kind.ok_or(DeadReason::Incomplete)?;
-            let is_id = |id: &str| !id.is_empty() && id.len() <= MAX_ID_BYTES;
-            if !is_id(&event.event_id) || !is_id(&event.product_id) || event.category_id.len() > MAX_ID_BYTES
-            {
-                return Err(DeadReason::Incomplete);
+            if event.is_complete() {
+                Ok(Parsed::Event { user, kind, event })
+            } else {
+                Err(DeadReason::Incomplete)
             }
-            Ok(Parsed::Event { user, kind, event: Box::new(event) })
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use hashbrown::HashMap;
 use serde::Serialize;
+use smol_str::SmolStr;
 
 /// Keys that are counted at a time.
 const COUNTERS: usize = 64;
@@ -21,7 +22,8 @@ pub struct Hottest {
 /// Counts of the keys that may be the most frequent ones.
 #[derive(Debug, Default)]
 pub(crate) struct HotKeys {
-    counts: HashMap<Box<str>, u64>,
+    // Keys come and go with every record: most lie in the map itself.
+    counts: HashMap<SmolStr, u64>,
     records: u64,
 }
 
@@ -32,7 +34,7 @@ impl HotKeys {
         if let Some(count) = self.counts.get_mut(key) {
             *count += 1;
         } else if self.counts.len() < COUNTERS {
-            self.counts.insert(key.into(), 1);
+            self.counts.insert(SmolStr::new(key), 1);
         } else {
             self.lessen(|count| count - 1);
         }
