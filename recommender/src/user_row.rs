@@ -2,6 +2,7 @@
 
 use crate::co_occurrence::{BACKWARD, FORWARD, MAX_DISTANCE, after_gap};
 use crate::interner::{Interner, Symbol};
+use crate::settings::RETURN_PAIRS_DIVIDED_BY;
 use schemas::codec::{put_signed, put_str, put_varint};
 use schemas::published::{HistoryEntry, LastStep, SessionShape, UserHistory, header, open};
 use schemas::{DecodeError, EventKind, Version};
@@ -177,6 +178,12 @@ impl UserRow {
             }
         }
         let repeat_distance = products.iter().position(|product| *product == event.product);
+        if repeat_distance.is_some() {
+            for pair in &mut pairs {
+                pair.forward /= RETURN_PAIRS_DIVIDED_BY;
+                pair.backward /= RETURN_PAIRS_DIVIDED_BY;
+            }
+        }
         Effects {
             weight: event.kind.weight(),
             pairs,

@@ -68,7 +68,11 @@ fn is_consistent(activity: &ActivityRecord) -> bool {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Change<'a> {
     /// Counts the entry's event.
-    Event(&'a Activity),
+    Event {
+        activity: &'a Activity,
+        /// Whether it came back to a product that its session had shown before.
+        is_return: bool,
+    },
     /// Adds a pair.
     Pair(PairUpdate),
 }
@@ -88,9 +92,12 @@ pub(crate) fn updates<'a>(
     pairs: impl Iterator<Item = PairUpdate>,
 ) -> impl Iterator<Item = Update<'a>> {
     let timestamp_ms = entry.timestamp_ms;
-    let event = entry.activity.as_ref();
-    let event =
-        event.map(|event| Update { product: event.product, timestamp_ms, change: Change::Event(event) });
+    let is_return = entry.repeat.as_ref().is_some_and(|repeat| repeat.distance.is_some());
+    let event = entry.activity.as_ref().map(|activity| Update {
+        product: activity.product,
+        timestamp_ms,
+        change: Change::Event { activity, is_return },
+    });
     let pair =
         move |pair: PairUpdate| Update { product: pair.product, timestamp_ms, change: Change::Pair(pair) };
     event.into_iter().chain(pairs.map(pair))
