@@ -1,8 +1,10 @@
 use crate::intern::Interner;
 use dashmap::DashMap;
+use dashmap::mapref::one::Ref;
 use event_log::Record;
 use prost::Message;
 use schemas::proto::Product;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -20,13 +22,20 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct Catalog {
     products: DashMap<Box<str>, Entry, foldhash::fast::RandomState>,
+    /// Whether a product was ever known. A shop that sends no catalog does not pay for looking into it.
+    is_used: AtomicBool,
     paths: Mutex<Interner>,
     loaded: watch::Sender<bool>,
 }
 
 impl Default for Catalog {
     fn default() -> Self {
-        Self { products: DashMap::default(), paths: Mutex::default(), loaded: watch::Sender::new(false) }
+        Self {
+            products: DashMap::default(),
+            is_used: AtomicBool::new(false),
+            paths: Mutex::default(),
+            loaded: watch::Sender::new(false),
+        }
     }
 }
 
@@ -54,27 +63,32 @@ impl Catalog {
         let category_path =
             self.paths.lock().unwrap_or_else(PoisonError::into_inner).path(&product.category_path);
         self.products.insert(id.into(), Entry { category_path, active: product.active });
+        self.is_used.store(true, Ordering::Release);
     }
 
     /// What is known of a product; `None` when it was never sent.
     pub fn lookup(&self, id: &str) -> Option<Entry> {
-        self.products.get(id).map(|entry| entry.clone())
+        self.entry(id).map(|entry| entry.clone())
     }
 
     /// Whether a product may be shown. Unknown products may.
     pub fn is_active(&self, id: &str) -> bool {
-        self.products.get(id).is_none_or(|entry| entry.active)
+        self.entry(id).is_none_or(|entry| entry.active)
     }
 
     /// Whether a product is in `category`: when it is any element of its path. Where the catalog does not know the
     /// product's path, `fallback_category` (the category that came with its events) must be the very one.
     pub fn in_category(&self, id: &str, category: &str, fallback_category: &str) -> bool {
-        match self.products.get(id) {
+        match self.entry(id) {
             Some(entry) if !entry.category_path.is_empty() => {
                 entry.category_path.iter().any(|element| &**element == category)
             }
             _ => fallback_category == category,
         }
+    }
+
+    fn entry(&self, id: &str) -> Option<Ref<'_, Box<str>, Entry>> {
+        if self.is_used.load(Ordering::Acquire) { self.products.get(id) } else { None }
     }
 
     /// Number of products known, removed ones included.

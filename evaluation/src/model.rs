@@ -3,7 +3,7 @@
 
 use crate::Map;
 use crate::data::{Click, Id};
-use recommender::neighbours::{DirectList, direct_list, two_hop_list};
+use recommender::neighbours::{DirectList, Sums, direct_list, two_hop_list};
 use recommender::publishing::published_list;
 use recommender::ranking::{rank, session_of};
 use recommender::user_row::{HISTORY_EVENTS, Observation};
@@ -96,15 +96,17 @@ impl Model {
         for &item in &changed {
             self.is_changed[item as usize] = false;
             let row = &self.rows[item as usize];
-            let popularity_of = |product: Symbol| Some(*self.rows[product.0 as usize].co.popularity());
+            let popularity_of =
+                |_: usize, product: Symbol| Some(*self.rows[product.0 as usize].co.popularity());
             self.direct[item as usize] = direct_list(&row.co, row.buckets.newest_ms(), popularity_of, by_id);
         }
+        let mut sums = Sums::default();
         for &item in &changed {
             let (direct, version) = (&self.direct[item as usize], self.rows[item as usize].version);
             let list_of = |product: Symbol| Some(&self.direct[product.0 as usize]);
-            let scored = two_hop_list(Symbol(item), direct, list_of, by_id);
-            let list = published_list(version, String::new(), direct, &scored, &self.names, |_, _| {
-                Some(String::new())
+            let scored = two_hop_list(Symbol(item), direct, list_of, by_id, &mut sums);
+            let list = published_list(version, Default::default(), direct, &scored, &self.names, |_, _| {
+                Some(Default::default())
             });
             // Through the packed form: what serving sees.
             self.lists[item as usize] = NeighbourList::decode(&list.encode()).ok();

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use recommender::co_occurrence::CoOccurrence;
-use recommender::neighbours::{DirectList, direct_list, two_hop_list};
+use recommender::neighbours::{DirectList, Sums, direct_list, two_hop_list};
 use recommender::publishing::published_list;
 use recommender::{Interner, Symbol};
 use schemas::published::{HistoryEntry, NeighbourList, UserHistory};
@@ -25,7 +25,7 @@ const NOW_MS: i64 = 1_767_225_600_000;
 const OTHERS: u32 = 100;
 
 /// Does the work once before it counts.
-fn times<T>(work: impl Fn() -> T) -> u64 {
+fn times<T>(mut work: impl FnMut() -> T) -> u64 {
     black_box(work());
     measured(|| (0..TIMES).for_each(|_| drop(black_box(work()))));
     TIMES
@@ -54,34 +54,36 @@ impl Shelf {
             row
         };
         let by_number = |a: Symbol, b: Symbol| a.0.cmp(&b.0);
-        let known = (0..=OTHERS).map(|product| direct_list(&row(product, 60), NOW_MS, |_| None, by_number));
+        let known =
+            (0..=OTHERS).map(|product| direct_list(&row(product, 60), NOW_MS, |_, _| None, by_number));
         Self { names, row: row(0, OTHERS), known: known.collect() }
     }
 
-    fn list(&self) -> NeighbourList {
+    fn list(&self, sums: &mut Sums) -> NeighbourList {
         let Self { names, row, known } = self;
         let by_name = |a: Symbol, b: Symbol| names.name(a).cmp(names.name(b));
         let of = |product: Symbol| known.get(product.0 as usize);
-        let popularity = |product: Symbol| of(product).map(|list| list.popularity);
+        let popularity = |_: usize, product: Symbol| of(product).map(|list| list.popularity);
         let direct = direct_list(row, NOW_MS, popularity, by_name);
-        let scored = two_hop_list(Symbol(0), &direct, of, by_name);
-        let category = |product: Symbol, _: &str| Some(format!("c{}", product.0 % 5));
-        published_list(Version::of(1, 77), "c0".to_owned(), &direct, &scored, names, category)
+        let scored = two_hop_list(Symbol(0), &direct, of, by_name, sums);
+        let category =
+            |product: Symbol, _: &str| Some(["c0", "c1", "c2", "c3", "c4"][product.0 as usize % 5].into());
+        published_list(Version::of(1, 77), "c0".into(), &direct, &scored, names, category)
     }
 }
 
 fn list_rank() -> u64 {
-    let shelf = Shelf::new();
-    times(|| shelf.list())
+    let (shelf, mut sums) = (Shelf::new(), Sums::default());
+    times(|| shelf.list(&mut sums))
 }
 
 fn list_pack() -> u64 {
-    let list = Shelf::new().list();
+    let list = Shelf::new().list(&mut Sums::default());
     times(|| list.encode())
 }
 
 fn list_unpack() -> u64 {
-    let packed = Shelf::new().list().encode();
+    let packed = Shelf::new().list(&mut Sums::default()).encode();
     times(|| NeighbourList::decode(&packed))
 }
 

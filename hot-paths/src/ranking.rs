@@ -49,13 +49,13 @@ fn shopper() -> (Vec<HistoryEntry>, Vec<NeighbourList>) {
     let list = |place: usize| {
         let neighbour = |rank: usize| Neighbour {
             product_id: match rank % 2 {
-                0 => format!("{:08}", 500_000 + rank),
-                _ => format!("{:08}", place * 100 + rank),
+                0 => format!("{:08}", 500_000 + rank).into(),
+                _ => format!("{:08}", place * 100 + rank).into(),
             },
             score: 0.9f32.powi(rank as i32),
             direct: 0.5 * 0.9f32.powi(rank as i32),
             count: 3,
-            category: "shoes".to_owned(),
+            category: "shoes".into(),
         };
         NeighbourList { entries: (0..64).map(neighbour).collect(), ..NeighbourList::default() }
     };

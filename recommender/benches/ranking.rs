@@ -20,11 +20,12 @@ fn shopper(products: usize) -> (Vec<HistoryEntry>, Vec<NeighbourList>) {
             product_id: format!(
                 "{:08}",
                 if rank.is_multiple_of(2) { 500_000 + rank } else { place * 100 + rank }
-            ),
+            )
+            .into(),
             score: 0.9f32.powi(rank as i32),
             direct: 0.5 * 0.9f32.powi(rank as i32),
             count: 3,
-            category: "shoes".to_owned(),
+            category: "shoes".into(),
         };
         NeighbourList { entries: (0..64).map(neighbour).collect(), ..NeighbourList::default() }
     };

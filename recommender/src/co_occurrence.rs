@@ -75,6 +75,30 @@ impl Popularity {
     }
 }
 
+/// Takes [`Popularity::momentum`] of many products as of one time.
+pub(crate) struct MomentumAt {
+    /// 2^(now/H), of [`SEASON`] by that of [`RECENT`], both without their whole half-lives.
+    growth: f64,
+    season: i32,
+    recent: i32,
+}
+
+impl MomentumAt {
+    pub(crate) fn new(now_ms: i64) -> Self {
+        let (season, recent) = (SEASON.landmark_of(now_ms), RECENT.landmark_of(now_ms));
+        Self { growth: SEASON.growth(now_ms, season) / RECENT.growth(now_ms, recent), season, recent }
+    }
+
+    pub(crate) fn of(&self, popularity: &Popularity) -> f64 {
+        let Popularity { season, recent, .. } = popularity;
+        if season.value <= 0.0 {
+            return 0.0;
+        }
+        let halvings = (self.season - season.landmark) - (self.recent - recent.landmark);
+        (recent.value / season.value * self.growth * power_of_two(halvings)).min(1.0)
+    }
+}
+
 /// A product's popularity and its candidates, at most [`MAX_CANDIDATES`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CoOccurrence {
@@ -104,6 +128,18 @@ impl CoOccurrence {
             weight: self.weights[i],
             count: self.counts[i],
         })
+    }
+
+    /// The index of a product among [`Self::candidates`].
+    pub fn index_of(&self, product: Symbol) -> Option<usize> {
+        position(&self.products, product)
+    }
+
+    /// What share of what is known a change is, roughly: `weight` (units of 2^-24) added at `timestamp_ms`, for each of the
+    /// product's events of the season. An event weighs about as much as it adds to all pairs in one direction.
+    pub fn share(&self, weight: u64, timestamp_ms: i64) -> f32 {
+        let events = self.popularity.season.as_of(SEASON, timestamp_ms).max(1.0);
+        (weight as f64 * WEIGHT_UNIT / events) as f32
     }
 
     /// Counts an event of the product itself.
@@ -269,6 +305,20 @@ mod tests {
         let expected = 0.25 / (-2.0f64 * 5.0 / 90.0).exp2();
         assert!((row.popularity().momentum(later) / expected - 1.0).abs() < 0.01);
         assert_eq!(row.popularity().momentum(NOW - 1_000_000_000), 1.0, "never above 1");
+    }
+
+    #[test]
+    fn momentum_of_many_products_is_that_of_each() {
+        let now = NOW + 1_234_567_890;
+        let at = MomentumAt::new(now);
+        for days in [0, 1, 4, 9, 33, 80, 200, 3_000, -40] {
+            let mut row = CoOccurrence::default();
+            let time = now - days * 24 * 3_600_000;
+            (0..7).for_each(|event| row.observe(time - event * 40_000_000));
+            let (expected, found) = (row.popularity().momentum(now), at.of(row.popularity()));
+            assert!((found - expected).abs() <= 1e-12 * expected, "{days} days: {found} for {expected}");
+        }
+        assert_eq!(at.of(&Popularity::default()), 0.0);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The function here is the body of a fuzz target (`cargo xtask fuzz`) and of the bounded run in the tests below.
 
-use crate::neighbours::{DirectList, direct_list, two_hop_list};
+use crate::neighbours::{DirectList, Sums, direct_list, two_hop_list};
 use crate::publishing::{direct_of, published_list};
 use crate::ranking::{rank, session_of};
 use crate::trending::sums_of;
@@ -11,6 +11,7 @@ use crate::{Interner, ProductRow, Symbol, UserRow};
 use schemas::event::MAX_TIME_MS;
 use schemas::published::{NeighbourList, RepeatTable, UserHistory};
 use schemas::{EventKind, Version};
+use smol_str::SmolStr;
 
 /// Reads bytes as each row, and as what is published, and goes on working with what could be read. Gives how many could.
 ///
@@ -67,7 +68,7 @@ fn product(mut row: ProductRow, names: &Interner) {
         sums_of(&row, timestamp_ms);
     }
     let order = |a: Symbol, b: Symbol| names.name(a).cmp(names.name(b));
-    let direct = direct_list(&row.co, row.buckets.newest_ms(), |_| Some(*row.co.popularity()), order);
+    let direct = direct_list(&row.co, row.buckets.newest_ms(), |_, _| Some(*row.co.popularity()), order);
     fill(&direct, names);
 }
 
@@ -82,9 +83,9 @@ fn neighbours(list: &NeighbourList, names: &Interner) {
 
 fn fill(direct: &DirectList, names: &Interner) {
     let order = |a: Symbol, b: Symbol| names.name(a).cmp(names.name(b));
-    let scored = two_hop_list(names.intern("p"), direct, |_| Some(direct), order);
-    let list =
-        published_list(Version::of(1, 1), String::new(), direct, &scored, names, |_, _| Some(String::new()));
+    let scored = two_hop_list(names.intern("p"), direct, |_| Some(direct), order, &mut Sums::default());
+    let category = |_, _: &str| Some(SmolStr::default());
+    let list = published_list(Version::of(1, 1), SmolStr::default(), direct, &scored, names, category);
     list.encode();
 }
 

@@ -5,7 +5,7 @@ use foldhash::fast::RandomState;
 use smol_str::SmolStr;
 
 /// Stands for an id within one process; never leaves it, and its order means nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Symbol(pub u32);
 
 /// Gives each distinct id a symbol. Only grows: its size is that of the catalog. Safe to share between threads; going from a
@@ -41,6 +41,14 @@ impl Interner {
     /// # Panics
     /// When the symbol is of another interner.
     pub fn name(&self, symbol: Symbol) -> &str {
+        self.id(symbol)
+    }
+
+    /// The id of a symbol of this interner, cheap to copy.
+    ///
+    /// # Panics
+    /// When the symbol is of another interner.
+    pub fn id(&self, symbol: Symbol) -> &SmolStr {
         &self.names[symbol.0 as usize]
     }
 

@@ -16,6 +16,7 @@ pub mod ranking;
 pub mod repeats;
 pub mod rising;
 pub mod settings;
+mod sums;
 pub mod trending;
 pub mod user_row;
 

@@ -6,23 +6,30 @@ use crate::interner::{Interner, Symbol};
 use crate::neighbours::{DirectList, Scored};
 use schemas::Version;
 use schemas::published::{Demand, Neighbour, NeighbourList};
+use smol_str::SmolStr;
 
 /// The list as serving reads it. `category_of` gives a neighbour's category (empty where unknown), or `None` for one that must
 /// not be published.
 pub fn published_list(
     version: Version,
-    category: String,
+    category: SmolStr,
     direct: &DirectList,
     scored: &[Scored],
     names: &Interner,
-    category_of: impl Fn(Symbol, &str) -> Option<String>,
+    category_of: impl Fn(Symbol, &str) -> Option<SmolStr>,
 ) -> NeighbourList {
     let Popularity { season, recent, .. } = direct.popularity;
     let returns = direct.popularity.season_returns();
     let neighbour = |entry: &Scored| {
-        let product_id = names.name(entry.product).to_owned();
-        let category = category_of(entry.product, &product_id)?;
-        Some(Neighbour { product_id, score: entry.score, direct: entry.direct, count: entry.count, category })
+        let id = names.id(entry.product);
+        let category = category_of(entry.product, id)?;
+        Some(Neighbour {
+            product_id: id.clone(),
+            score: entry.score,
+            direct: entry.direct,
+            count: entry.count,
+            category,
+        })
     };
     NeighbourList {
         version,
@@ -71,7 +78,7 @@ pub fn direct_of(list: &NeighbourList, names: &Interner) -> DirectList {
 mod tests {
     use super::*;
     use crate::co_occurrence::CoOccurrence;
-    use crate::neighbours::{direct_list, two_hop_list};
+    use crate::neighbours::{Sums, direct_list, two_hop_list};
 
     #[test]
     fn another_process_learns_the_direct_neighbours_from_a_published_list() {
@@ -87,14 +94,15 @@ mod tests {
             }
             row
         };
-        let direct = direct_list(&row(&[(1, 5), (2, 3), (3, 1)]), NOW, |_| None, by_id);
-        let other = direct_list(&row(&[(0, 2), (7, 40), (8, 30)]), NOW, |_| None, by_id);
+        let direct = direct_list(&row(&[(1, 5), (2, 3), (3, 1)]), NOW, |_, _| None, by_id);
+        let other = direct_list(&row(&[(0, 2), (7, 40), (8, 30)]), NOW, |_, _| None, by_id);
         let list_of = |product: Symbol| (product == symbols[1]).then_some(&other);
-        let scored = two_hop_list(symbols[0], &direct, list_of, by_id);
+        let scored = two_hop_list(symbols[0], &direct, list_of, by_id, &mut Sums::default());
         assert_eq!(scored.len(), 5);
-        let list = published_list(Version::of(1, 3), String::new(), &direct, &scored, &names, |_, id| {
-            (id != "p03").then(String::new)
-        });
+        let list =
+            published_list(Version::of(1, 3), SmolStr::default(), &direct, &scored, &names, |_, id| {
+                (id != "p03").then(SmolStr::default)
+            });
         assert_eq!(list.entries.len(), 4, "one must not be published");
         let back = direct_of(&NeighbourList::decode(&list.encode()).unwrap(), &names);
         assert_eq!(back.entries.iter().map(|entry| entry.product).collect::<Vec<_>>(), symbols[1..3]);

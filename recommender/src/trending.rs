@@ -21,6 +21,9 @@ const MINUTE_MS: i64 = 60_000;
 /// Products published per list.
 pub const PUBLISHED: usize = 100;
 
+/// Changes between two rankings of a list beyond which all products are looked at again.
+const REMEMBERED: usize = 1_000;
+
 /// Upper bounds of a product's weights, in the order of [`Trend::ALL`].
 pub type Bounds = [u32; TRENDS];
 
@@ -45,6 +48,35 @@ pub struct TrendingIndex {
     category_names: Vec<Arc<str>>,
     /// Places by category number.
     members: Vec<Vec<u32>>,
+    /// The best of all categories, in the order of [`Trend::ALL`].
+    overall: [Overall; TRENDS],
+}
+
+/// The best products of all categories as ranked last, and what may have got among them since: within a minute, a product
+/// gets there by its own events alone.
+#[derive(Debug, Default)]
+struct Overall {
+    /// As of which minute it was ranked; `None` when everything has to be looked at.
+    minute: Option<u32>,
+    best: Vec<Symbol>,
+    /// What a product needs to be among them.
+    floor: u32,
+    /// Products that have it, and changed since.
+    changed: Vec<Symbol>,
+}
+
+impl Overall {
+    /// A product's exact weight is new; `before` is what was exact until now, or a bound of it.
+    fn changed(&mut self, product: Symbol, before: u32, now: u32) {
+        let is_among = now > 0 && now >= self.floor;
+        // Who takes the place of one that falls behind is not known; and of many, none is worth to be remembered.
+        let is_over = !is_among && now < before && self.best.contains(&product);
+        if is_over || self.changed.len() >= REMEMBERED {
+            *self = Self::default();
+        } else if is_among && self.minute.is_some() {
+            self.changed.push(product);
+        }
+    }
 }
 
 /// One product of a [`Ranking`].
@@ -106,6 +138,9 @@ impl TrendingIndex {
     ) {
         let place = self.place(product, categories);
         let entry = &mut self.entries[place as usize];
+        for ((overall, before), sum) in self.overall.iter_mut().zip(entry.bounds).zip(sums) {
+            overall.changed(product, before, narrow(sum.weight));
+        }
         entry.bounds = sums.map(|sum| narrow(sum.weight));
         entry.counts = sums.map(|sum| narrow(sum.count));
         entry.minute = minute_of(now_ms);
@@ -117,6 +152,7 @@ impl TrendingIndex {
         let entry = &mut self.entries[place as usize];
         entry.bounds = bounds;
         entry.minute = 0;
+        self.overall = Default::default();
     }
 
     /// The categories there are.
@@ -143,14 +179,22 @@ impl TrendingIndex {
 
     /// The best products of `trend` as of `now_ms`, in `category` or (`None`) of all. Weight first, ties by `name_order`.
     pub fn rank(
-        &self,
+        &mut self,
         trend: Trend,
         category: Option<&str>,
         now_ms: i64,
         name_order: impl Fn(Symbol, Symbol) -> std::cmp::Ordering,
     ) -> Ranking {
-        let w = trend.index();
+        let (w, minute) = (trend.index(), minute_of(now_ms));
+        let overall = &self.overall[w];
         let mut best: Vec<&Entry> = match category {
+            None if overall.minute == Some(minute) => {
+                let products = overall.best.iter().chain(&overall.changed);
+                let mut places: Vec<u32> = products.map(|product| self.places[product]).collect();
+                places.sort_unstable();
+                places.dedup();
+                places.into_iter().map(|place| &self.entries[place as usize]).collect()
+            }
             None => self.entries.iter().filter(|entry| entry.bounds[w] > 0).collect(),
             Some(category) => self
                 .categories
@@ -168,21 +212,27 @@ impl TrendingIndex {
             best.select_nth_unstable_by(PUBLISHED - 1, order);
             best.truncate(PUBLISHED);
         }
-        let minute = minute_of(now_ms);
         let stale: Vec<Symbol> =
             best.iter().filter(|entry| entry.minute < minute).map(|entry| entry.product).collect();
         if !stale.is_empty() {
             return Ranking::Needs(stale);
         }
         best.sort_unstable_by(order);
-        Ranking::Exact(
-            best.into_iter()
-                .map(|entry| TrendingProduct {
-                    product: entry.product,
-                    sum: WindowSum { weight: u64::from(entry.bounds[w]), count: u64::from(entry.counts[w]) },
-                })
-                .collect(),
-        )
+        let product = |entry: &&Entry| TrendingProduct {
+            product: entry.product,
+            sum: WindowSum { weight: u64::from(entry.bounds[w]), count: u64::from(entry.counts[w]) },
+        };
+        let best: Vec<TrendingProduct> = best.iter().map(product).collect();
+        if category.is_none() {
+            let last = best.last().filter(|_| best.len() == PUBLISHED);
+            self.overall[w] = Overall {
+                minute: Some(minute),
+                best: best.iter().map(|best| best.product).collect(),
+                floor: last.map_or(0, |last| narrow(last.sum.weight)),
+                changed: Vec::new(),
+            };
+        }
+        Ranking::Exact(best)
     }
 
     /// Drops products whose windows are all empty and that do not rise. Places move: costs a pass over the index, so call it seldom.
@@ -197,6 +247,7 @@ impl TrendingIndex {
             return;
         }
         self.entries.retain(|entry| !gone.contains(&entry.product));
+        self.overall = Default::default();
         self.places.clear();
         self.members.iter_mut().for_each(Vec::clear);
         for (place, entry) in self.entries.iter().enumerate() {
@@ -322,6 +373,39 @@ mod tests {
                         expected.into_iter().take(PUBLISHED).map(|(_, product)| product).collect();
                     assert_eq!(settle(&mut index, &rows, trend, category, now), expected, "{trend:?} {now}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_best_of_all_are_right_after_every_event() {
+        let (mut rows, mut index, mut now) = (rows(), TrendingIndex::default(), 105 * HOUR_MS);
+        let categories: [&str; 0] = [];
+        for (product, row) in rows.iter().enumerate() {
+            index.update(Symbol(product as u32), &categories, &sums_of(row, now), now);
+        }
+        let mut random = fastrand::Rng::with_seed(7);
+        for round in 0..400 {
+            now += random.i64(0..20_000);
+            for _ in 0..random.usize(0..6) {
+                let product = random.usize(0..500);
+                // Also late ones, which change a longer window only.
+                let timestamp_ms = now - random.i64(0..3) * 2 * HOUR_MS;
+                rows[product].observe(EventKind::View, random.u32(1..4), None, timestamp_ms);
+                index.update(Symbol(product as u32), &categories, &sums_of(&rows[product], now), now);
+            }
+            if round == 200 {
+                index.compact();
+            }
+            for trend in Trend::ALL {
+                let mut expected: Vec<(u64, u32)> = (0..500)
+                    .map(|product| (sums_of(&rows[product as usize], now)[trend.index()].weight, product))
+                    .filter(|(weight, _)| *weight > 0)
+                    .collect();
+                expected.sort_by_key(|&(weight, product)| (std::cmp::Reverse(weight), product));
+                let expected: Vec<u32> =
+                    expected.into_iter().take(PUBLISHED).map(|(_, product)| product).collect();
+                assert_eq!(settle(&mut index, &rows, trend, None, now), expected, "{trend:?}, round {round}");
             }
         }
     }

@@ -150,7 +150,7 @@ impl Engine {
             .take(request.k as usize)
             .zip(1..)
             .map(|(entry, rank)| SimilarItem {
-                product_id: entry.product_id.clone(),
+                product_id: entry.product_id.to_string(),
                 score: entry.score.into(),
                 rank,
                 count: entry.count,
@@ -246,7 +246,7 @@ impl Engine {
         if category.is_none() {
             // Known to the published lists only. Its trending lists are not waited for: that would be a third round trip.
             let own = read.value.first().and_then(Option::as_deref).map(|list| &list.category);
-            category = own.filter(|name| !name.is_empty()).cloned();
+            category = own.filter(|name| !name.is_empty()).map(ToString::to_string);
             in_category = category.as_deref().and_then(|name| self.snapshots.trending_at_hand(name));
         }
         Basis { lists: read.value, category, in_category, everywhere, degraded: read.degraded }

@@ -45,6 +45,11 @@ pub struct ProcessorConfig {
     pub cached_products: usize,
     /// How long a product's published neighbours may lag behind its row, in ms.
     pub publish_interval_ms: u64,
+    /// How much longer a change may wait that is less than a 20th of what is known of a product, while many products change,
+    /// in ms.
+    pub publish_small_changes_ms: u64,
+    /// Lists published each time however little they changed, per partition; more where they changed much.
+    pub publish_round_lists: usize,
     /// How often trending lists and repeat tables are looked at, in ms.
     pub trending_interval_ms: u64,
     /// How often lag is measured and markers are written, in ms.
@@ -76,6 +81,8 @@ impl Default for ProcessorConfig {
             cached_users: 200_000,
             cached_products: 100_000,
             publish_interval_ms: 200,
+            publish_small_changes_ms: 5_000,
+            publish_round_lists: 64,
             trending_interval_ms: 200,
             marker_interval_ms: 500,
             fallback_interval_ms: 15_000,

@@ -10,6 +10,7 @@ use schemas::Version;
 use schemas::names::Topics;
 use schemas::published::Layout;
 use service_runtime::SharedClock;
+use smol_str::SmolStr;
 use std::sync::{Arc, Mutex};
 use stores::{ServingStore, StateStore};
 
@@ -52,10 +53,12 @@ impl Context {
     }
 
     /// A product's category: the leaf of its catalog path where the catalog knows it, else `own`, which its events named.
-    pub(crate) fn category_of(&self, id: &str, own: &str) -> String {
+    pub(crate) fn category_of(&self, id: &str, own: &str) -> SmolStr {
         match self.parts.catalog.lookup(id) {
-            Some(product) => product.category_path.last().map(|leaf| leaf.to_string()).unwrap_or_default(),
-            None => own.to_owned(),
+            Some(product) => {
+                product.category_path.last().map(|leaf| leaf.as_ref().into()).unwrap_or_default()
+            }
+            None => own.into(),
         }
     }
 }

@@ -116,12 +116,20 @@ impl Watch {
                 Some(witness) => self.witnesses.insert(*key, witness),
                 None => self.witnesses.remove(key),
             };
-            if !marker_stands || !witness_stands {
-                lost = true;
-                status.lost_data();
-                status.republish.store(true, Ordering::Relaxed);
-                status.flush_now.store(true, Ordering::Relaxed);
+            let left_by_another = marker.filter(|marker| marker.complete && !self.written.contains_key(key));
+            match left_by_another {
+                _ if marker_stands && witness_stands => continue,
+                // Lists that changed little wait to be published, and who was to do it is gone.
+                Some(marker) if witness_stands && key.0 == StageName::Product => {
+                    status.is_behind(marker.version.offset() + 1);
+                }
+                _ => {
+                    lost = true;
+                    status.lost_data();
+                    status.republish.store(true, Ordering::Relaxed);
+                }
             }
+            status.flush_now.store(true, Ordering::Relaxed);
         }
         if lost {
             crate::layout::publish(context).await;
@@ -180,8 +188,8 @@ impl Watch {
                 }
                 self.witnesses.insert(*key, witness);
             }
-            let complete = !status.needs_refill();
-            let version = last_before(generation, status.visible.load(Ordering::Relaxed));
+            let (offset, complete) = status.published();
+            let version = last_before(generation, offset);
             let marker = Marker {
                 version,
                 lag_records: status.lag_records(),

@@ -35,11 +35,16 @@ pub(crate) struct Product {
 /// What a batch of updates leads to.
 #[derive(Default)]
 pub(crate) struct ProductOutput {
-    /// Products whose row changed; names one once for each record.
-    pub(crate) changed: Vec<Symbol>,
-    /// Products whose row had changed already: who stored it may have died before it was published.
-    pub(crate) changed_before: Vec<Symbol>,
+    /// Products whose row changed, and by what share of itself ([`CoOccurrence::share`]); names one once for each record. Rows
+    /// that had changed already are among them, as if all of them were new: who stored it may have died before it was
+    /// published.
+    ///
+    /// [`CoOccurrence::share`]: recommender::co_occurrence::CoOccurrence::share
+    pub(crate) changed: Vec<(Symbol, f32)>,
 }
+
+/// What an event adds to a row's changes, in the units of pairs' weights.
+const ONE_EVENT: u64 = 1 << 24;
 
 impl Product {
     pub(crate) fn new(
@@ -100,15 +105,17 @@ impl Product {
             let product = record.symbols[updates[0].product as usize];
             let found = self.rows.find(&product).expect("the batch's rows were admitted");
             if found.row().version >= version && !is_broken(Rule::ProductVersionChecked) {
-                output.changed_before.push(product);
+                output.changed.push((product, 1.0));
                 continue;
             }
             // A row counts as changed only when something is applied to it.
             let row = found.change();
             let updates = if is_broken(Rule::VersionSetLast) { &updates[..1] } else { updates };
+            let mut weight = 0;
             for update in updates {
                 match update.change {
                     Change::Pair(pair) => {
+                        weight += u64::from(pair.weight);
                         row.add_pair(record.symbols[pair.other as usize], pair.weight, update.timestamp_ms);
                     }
                     Change::Event { activity: event, is_return } => {
@@ -120,11 +127,13 @@ impl Product {
                         if is_return {
                             row.observe_return(event.weight, update.timestamp_ms);
                         }
+                        weight += ONE_EVENT;
                     }
                 }
             }
             row.version = version;
-            output.changed.push(product);
+            let newest_ms = updates.last().map_or(0, |update| update.timestamp_ms);
+            output.changed.push((product, row.co.share(weight, newest_ms)));
         }
     }
 

@@ -127,7 +127,7 @@ async fn fill_lists(context: &Context) -> Result<u64, TaskError> {
 /// Neighbour lists: as they were published where they are up to date, else ranked anew.
 async fn fill_products(context: &Arc<Context>, partitions: &Partitions) -> Result<u64, TaskError> {
     let (generation, count) = (context.config.generation, context.activity_partitions);
-    let ranker = Ranker::new(Arc::clone(context));
+    let mut ranker = Ranker::new(Arc::clone(context));
     let mut products = 0;
     let mut chunks = Chunks::of(context, Table::ProductState).await?;
     loop {

@@ -12,6 +12,7 @@ pub(crate) use timeline::Batch;
 use crate::metrics;
 use crate::outcome::OutcomeCounts;
 use crate::progress::StageName;
+use crate::publish::Covers;
 use hot_keys::HotKeys;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -31,8 +32,10 @@ pub struct PartitionStatus {
     assigned_at_ms: i64,
     /// Next offset to be folded.
     pub processed: AtomicU64,
-    /// Next offset whose effects are in the serving store.
+    /// Next offset whose effects are in the serving store, but for small changes of neighbour lists.
     pub visible: AtomicU64,
+    /// Next offset whose effects are in the serving store, small changes of neighbour lists included.
+    pub complete: AtomicU64,
     /// Next offset whose effects are in the state store.
     pub stored: AtomicU64,
     /// Next offset to be written to the log, as last seen.
@@ -61,6 +64,8 @@ pub struct PartitionStatus {
     losses: AtomicU64,
     /// How many of these losses have been made good: what is lost during a fill is not in it.
     filled: AtomicU64,
+    /// The offset from which on small changes are missing in the serving store; `u64::MAX` = none, or more is missing.
+    behind_at: AtomicU64,
     /// A flush is wanted at once.
     pub flush_now: AtomicBool,
     /// Trending lists and repeat tables are to be published again even where they have not changed.
@@ -89,6 +94,7 @@ impl PartitionStatus {
             assigned_at_ms: now_ms,
             processed: AtomicU64::new(0),
             visible: AtomicU64::new(0),
+            complete: AtomicU64::new(0),
             stored: AtomicU64::new(0),
             log_end: AtomicU64::new(0),
             end_seen_at_ms: AtomicI64::new(0),
@@ -103,6 +109,7 @@ impl PartitionStatus {
             restarts: AtomicU64::new(0),
             losses: AtomicU64::new(0),
             filled: AtomicU64::new(0),
+            behind_at: AtomicU64::new(u64::MAX),
             flush_now: AtomicBool::new(false),
             republish: AtomicBool::new(false),
             running: AtomicBool::new(false),
@@ -150,9 +157,11 @@ impl PartitionStatus {
         self.folded_at_ms.store(now_ms, Ordering::Relaxed);
     }
 
-    /// The effects of everything before `offset` are in the serving store.
-    pub(crate) fn became_visible(&self, offset: u64, now_ms: i64) {
+    /// The effects of everything before these offsets are in the serving store.
+    pub(crate) fn became_visible(&self, covers: Covers, now_ms: i64) {
+        let offset = covers.visible;
         self.visible.store(offset, Ordering::Relaxed);
+        self.complete.store(covers.complete, Ordering::Relaxed);
         let mut shared = self.shared();
         let mut newest = None;
         for batch in shared.timeline.visible(offset) {
@@ -179,7 +188,22 @@ impl PartitionStatus {
 
     /// The serving store lost data of this partition: it is to be filled again, also when that is under way already.
     pub fn lost_data(&self) {
+        self.behind_at.store(u64::MAX, Ordering::Relaxed);
         self.losses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The serving store lost nothing, but an earlier owner ended before it had published small changes of records from
+    /// `offset` on: they are to be filled in, and what is there is good enough to answer from meanwhile.
+    pub(crate) fn is_behind(&self, offset: u64) {
+        self.lost_data();
+        self.behind_at.store(offset, Ordering::Relaxed);
+    }
+
+    /// Next offset whose effects are in the serving store, and whether nothing before it is missing there.
+    pub(crate) fn published(&self) -> (u64, bool) {
+        let (complete, behind_at) =
+            (self.complete.load(Ordering::Relaxed), self.behind_at.load(Ordering::Relaxed));
+        (complete.min(behind_at), behind_at != u64::MAX || !self.needs_refill())
     }
 
     /// Losses so far; give the number to [`Self::filled_up_to`] when a fill that began now is done.
@@ -190,6 +214,9 @@ impl PartitionStatus {
     /// The first `losses` losses are made good.
     pub fn filled_up_to(&self, losses: u64) {
         self.filled.fetch_max(losses, Ordering::Relaxed);
+        if !self.needs_refill() {
+            self.behind_at.store(u64::MAX, Ordering::Relaxed);
+        }
     }
 
     /// Whether the serving store lacks data of this partition.
@@ -252,6 +279,23 @@ impl PartitionStatus {
 mod tests {
     use super::*;
 
+    #[test]
+    fn small_changes_that_are_missing_do_not_make_answers_degraded() {
+        let status = PartitionStatus::new(StageName::Product, 0);
+        status.became_visible(Covers { visible: 70, complete: 60 }, 0);
+        assert_eq!(status.published(), (60, true));
+        status.is_behind(50);
+        assert!(status.needs_refill());
+        assert_eq!(status.published(), (50, true), "the next owner is to find it, too");
+        status.filled_up_to(status.losses());
+        assert_eq!(status.published(), (60, true));
+        status.is_behind(50);
+        status.lost_data();
+        assert_eq!(status.published(), (60, false));
+        status.filled_up_to(status.losses());
+        assert_eq!(status.published(), (60, true));
+    }
+
     fn batch(next_offset: u64, append_ms: i64) -> Batch {
         Batch {
             next_offset,
@@ -265,14 +309,14 @@ mod tests {
     #[test]
     fn lag_goes_on_growing_while_the_log_is_silent() {
         let status = PartitionStatus::new(StageName::Shopper, 0);
-        status.became_visible(10, 900);
+        status.became_visible(Covers::all_before(10), 900);
         status.saw_end(10, 1_000);
         status.saw_end(15, 2_000);
         assert_eq!((status.lag_records(), status.lag_ms(5_000)), (5, 3_000));
         assert_eq!(status.lag_age_ms(5_000), 3_000);
         status.folded(batch(15, 1_800), std::iter::empty(), 5_100);
         assert_eq!(status.lag_ms(6_000), 4_200, "since the log took it, now that this is known");
-        status.became_visible(15, 6_100);
+        status.became_visible(Covers::all_before(15), 6_100);
         assert_eq!((status.lag_records(), status.lag_ms(9_000)), (0, 0));
         assert_eq!(status.freshness_ms(9_000), Some(4_310));
         assert_eq!(status.freshness_ms(60_000), None, "that was a while ago");
@@ -292,7 +336,7 @@ mod tests {
         status.folded(batch(3, 100_500), std::iter::empty(), 108_000);
         assert_eq!(status.stuck_for_ms(999_000), 0);
         assert!(!status.is_idle(109_000));
-        status.became_visible(3, 108_100);
+        status.became_visible(Covers::all_before(3), 108_100);
         assert!(status.is_idle(168_000));
     }
 }

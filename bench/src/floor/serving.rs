@@ -57,16 +57,15 @@ impl Floor {
         let keys: Vec<String> =
             products.iter().map(|id| schemas::names::neighbours_key(self.generation, id)).collect();
         let lists: Vec<Option<Vec<u8>>> = redis::cmd("MGET").arg(keys).query_async(&mut connection).await?;
-        let mut sums: HashMap<String, f32> = HashMap::new();
+        let mut sums = HashMap::<_, f32>::new();
         for list in lists.into_iter().flatten() {
             for entry in NeighbourList::decode(&list)?.entries {
                 *sums.entry(entry.product_id).or_default() += entry.score;
             }
         }
-        let mut items: Vec<Item> =
-            sums.into_iter().map(|(product_id, score)| Item { product_id, score }).collect();
-        items.sort_unstable_by(|a, b| b.score.total_cmp(&a.score));
-        items.truncate(20);
-        Ok(items)
+        let mut sums: Vec<_> = sums.into_iter().collect();
+        sums.sort_unstable_by(|a, b| b.1.total_cmp(&a.1));
+        let item = |(product_id, score): (_, f32)| Item { product_id: String::from(product_id), score };
+        Ok(sums.into_iter().take(20).map(item).collect())
     }
 }

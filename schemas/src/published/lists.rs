@@ -1,12 +1,13 @@
 use super::{header, open};
 use crate::Version;
 use crate::codec::{DecodeError, Reader, put_signed, put_str, put_varint};
+use smol_str::SmolStr;
 
 /// One product of a neighbour list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Neighbour {
-    /// The product.
-    pub product_id: String,
+    /// The product. Ids of up to 23 bytes take no memory of their own.
+    pub product_id: SmolStr,
     /// Its similarity, in units of the list's landmark.
     pub score: f32,
     /// The part of the score that does not come by way of other products.
@@ -14,7 +15,7 @@ pub struct Neighbour {
     /// How often the two were seen together; 0 where the neighbour came by way of another product.
     pub count: u32,
     /// Its category where known, else empty.
-    pub category: String,
+    pub category: SmolStr,
 }
 
 /// How often a product is seen: decayed numbers of its events, each in units of 2^landmark of its own half-life.
@@ -42,7 +43,7 @@ pub struct NeighbourList {
     /// Sum of the direct scores of the product's neighbours: what a share of theirs is measured by.
     pub direct_total: f32,
     /// The product's own category where known, else empty.
-    pub category: String,
+    pub category: SmolStr,
     /// The neighbours.
     pub entries: Vec<Neighbour>,
 }
@@ -114,7 +115,7 @@ impl NeighbourList {
         let count = reader.count(6)?;
         let mut entries = Vec::with_capacity(count);
         for _ in 0..count {
-            let product_id = reader.str()?.to_owned();
+            let product_id = SmolStr::new(reader.str()?);
             let below = u16::from_le_bytes([reader.u8()?, reader.u8()?]);
             let score = best * (-f32::from(below) / SCORE_STEPS).exp2();
             let direct = score * f32::from(reader.u8()?) / 255.0;
@@ -197,7 +198,7 @@ impl TrendingList {
         for _ in 0..count {
             let product_id = reader.str()?.to_owned();
             let (score, count) = (reader.counted()?, reader.counted()?);
-            let category = pick(&categories, reader.varint()?)?;
+            let category = pick(&categories, reader.varint()?)?.into();
             entries.push(TrendingEntry { product_id, score, count, category });
         }
         reader.finish()?;
@@ -205,12 +206,12 @@ impl TrendingList {
     }
 }
 
-fn read_categories(reader: &mut Reader<'_>) -> Result<Vec<String>, DecodeError> {
+fn read_categories(reader: &mut Reader<'_>) -> Result<Vec<SmolStr>, DecodeError> {
     let count = reader.count(1)?;
-    (0..count).map(|_| reader.str().map(str::to_owned)).collect()
+    (0..count).map(|_| reader.str().map(SmolStr::new)).collect()
 }
 
-fn pick(categories: &[String], index: u64) -> Result<String, DecodeError> {
+fn pick(categories: &[SmolStr], index: u64) -> Result<SmolStr, DecodeError> {
     let index = usize::try_from(index).map_err(|_| DecodeError::Malformed("category"))?;
     categories.get(index).cloned().ok_or(DecodeError::Malformed("category"))
 }
@@ -225,11 +226,11 @@ mod tests {
 
     fn list() -> NeighbourList {
         let neighbour = |i: u32| Neighbour {
-            product_id: format!("{:08}", i * 7919),
+            product_id: format!("{:08}", i * 7919).into(),
             score: 3.7 * 0.93f32.powi(i as i32),
             direct: if i.is_multiple_of(2) { 3.7 * 0.93f32.powi(i as i32) } else { 0.0 },
             count: i % 128,
-            category: ["shoes", "hats", ""][i as usize % 3].to_owned(),
+            category: ["shoes", "hats", ""][i as usize % 3].into(),
         };
         NeighbourList {
             version: Version::of(1, 77),
@@ -241,7 +242,7 @@ mod tests {
                 returns: 90.0,
             },
             direct_total: 55.0,
-            category: "shoes".to_owned(),
+            category: "shoes".into(),
             entries: (0..64).map(neighbour).collect(),
         }
     }

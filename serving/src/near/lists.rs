@@ -6,7 +6,8 @@ use dashmap::mapref::entry::Entry;
 use foldhash::fast::RandomState;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use schemas::published::NeighbourList;
+use schemas::published::{Neighbour, NeighbourList};
+use smol_str::SmolStr;
 use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -138,9 +139,12 @@ const OVERHEAD_BYTES: usize = 128;
 impl Weighter<String, Published> for Bytes {
     fn weight(&self, key: &String, list: &Published) -> u64 {
         let entries = list.as_ref().map_or(0, |list| {
-            let texts = |entry: &schemas::published::Neighbour| entry.product_id.len() + entry.category.len();
-            size_of::<NeighbourList>()
-                + list.entries.iter().map(|entry| size_of_val(entry) + 16 + texts(entry)).sum::<usize>()
+            // What is short lies in the entry itself.
+            let outside = |text: &SmolStr| if text.is_heap_allocated() { text.len() + 32 } else { 0 };
+            let bytes = |entry: &Neighbour| {
+                size_of_val(entry) + outside(&entry.product_id) + outside(&entry.category)
+            };
+            size_of::<NeighbourList>() + list.entries.iter().map(bytes).sum::<usize>()
         });
         (OVERHEAD_BYTES + key.len() + entries) as u64
     }

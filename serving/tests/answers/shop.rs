@@ -139,15 +139,15 @@ impl Shop {
     /// Neighbours with their scores and counts, all of category `of` like the product itself.
     pub async fn neighbours(&self, product: &str, of: &str, neighbours: &[(&str, f32, u32)]) {
         let neighbour = |&(id, score, count): &(&str, f32, u32)| Neighbour {
-            product_id: id.to_owned(),
+            product_id: id.into(),
             score,
             direct: if count > 0 { score } else { 0.0 },
             count,
-            category: of.to_owned(),
+            category: of.into(),
         };
         let list = NeighbourList {
             version: Version::of(GENERATION, 1),
-            category: of.to_owned(),
+            category: of.into(),
             entries: neighbours.iter().map(neighbour).collect(),
             ..NeighbourList::default()
         };

@@ -72,6 +72,8 @@ impl Copies {
             cached_users: random.usize(1..30),
             cached_products: random.usize(1..40),
             publish_interval_ms: random.u64(20..500),
+            publish_small_changes_ms: random.u64(20..2_000),
+            publish_round_lists: random.usize(0..20),
             trending_interval_ms: random.u64(50..1_000),
             marker_interval_ms: random.u64(50..1_000),
             fallback_interval_ms: random.u64(100..5_000),

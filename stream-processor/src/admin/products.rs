@@ -73,7 +73,7 @@ pub(super) async fn product(
     let totals = EventKind::ALL.into_iter().zip(row.totals).map(|(kind, total)| (kind.name(), total));
     let category = context.category_of(&product_id, &row.category);
     Ok(Json(ProductView {
-        category: (!category.is_empty()).then_some(category),
+        category: (!category.is_empty()).then(|| category.into()),
         active: catalog.map(|entry| entry.active),
         totals: totals.collect(),
         windows: windows.into(),

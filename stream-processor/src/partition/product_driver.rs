@@ -2,7 +2,7 @@ use super::TaskError;
 use super::driver::Driver;
 use crate::context::Context;
 use crate::product::{Product, ProductOutput};
-use crate::publish::{PublishQueue, RankBatch, RankJob, TrendingPublisher, read_again};
+use crate::publish::{PublishQueue, RankBatch, RankJob, Round, StaleLists, TrendingPublisher, read_again};
 use crate::rules::{Rule, is_broken};
 use crate::stage::Stage;
 use crate::status::{PartitionStatus, is_live};
@@ -27,11 +27,13 @@ pub(crate) struct ProductDriver {
     pub(crate) status: Arc<PartitionStatus>,
     pub(crate) trending: TrendingPublisher,
     pub(crate) rank: mpsc::Sender<RankBatch>,
-    /// Products that changed since the last publishing round began.
-    pub(crate) stale: HashSet<Symbol>,
-    /// What is left of the round under way, and the offset that it covers.
-    pub(crate) round: Vec<Symbol>,
-    pub(crate) round_covers: u64,
+    pub(crate) stale: StaleLists,
+    /// What is left of the round under way.
+    pub(crate) round: Option<Round>,
+    /// What the records before this offset changed was handed on.
+    pub(crate) handed_on: u64,
+    /// What had been handed on when the last round began.
+    pub(crate) in_rounds: u64,
     pub(crate) next_round: Instant,
     pub(crate) next_trending: Instant,
     /// Products whose windows the trending index has not seen yet.
@@ -66,25 +68,19 @@ impl Settling {
 const RANK_BATCH: usize = 64;
 
 impl ProductDriver {
-    /// Ranks every stale product once a round; a round begins when the last one has been handed over.
+    /// Ranks what is stale round by round; a round begins when the last one has been handed over.
     async fn rank_stale(&mut self) {
-        let now = Instant::now();
-        let is_held_up = self.round_covers > 0 && is_broken(Rule::ChangedProductsRanked);
-        if self.round.is_empty() && !self.stale.is_empty() && now >= self.next_round && !is_held_up {
-            self.round = self.stale.drain().collect();
-            // In a fixed order, so that a simulation can be replayed.
-            self.round.sort_unstable_by_key(|product| product.0);
-            self.round_covers = self.stage.checkpoint().next_offset;
-            self.next_round = now + Duration::from_millis(self.context.config.publish_interval_ms);
-        }
-        while !self.round.is_empty() && self.rank.capacity() > 0 {
-            let from = self.round.len().saturating_sub(RANK_BATCH);
-            let gone = if is_broken(Rule::GoneRowsReadAgain) { &[] } else { &self.round[from..] };
+        self.begin_round();
+        while let Some(round) = &mut self.round
+            && self.rank.capacity() > 0
+        {
+            let from = round.products.len().saturating_sub(RANK_BATCH);
+            let gone = if is_broken(Rule::GoneRowsReadAgain) { &[] } else { &round.products[from..] };
             if let Err(error) = read_again(&self.context, &mut self.stage, gone).await {
                 tracing::debug!(%error, "changed products wait to be ranked until their rows can be read");
                 return;
             }
-            let jobs = self.round.drain(from..).filter_map(|product| {
+            let jobs = round.products.drain(from..).filter_map(|product| {
                 let row = self.stage.row(product)?;
                 let id = self.context.names.name(product);
                 let category = self.context.category_of(id, &row.category);
@@ -92,11 +88,26 @@ impl ProductDriver {
                 Some(RankJob { product, version: row.version, category, newest_ms, co: row.co.clone() })
             });
             let jobs: Vec<RankJob> = jobs.collect();
-            let covers = self.round.is_empty().then_some(self.round_covers);
+            let covers = round.products.is_empty().then_some(round.covers);
+            if covers.is_some() {
+                self.round = None;
+            }
             // There is room, and nobody else sends.
             if self.rank.try_send(RankBatch { jobs, covers }).is_err() {
                 return;
             }
+        }
+    }
+
+    fn begin_round(&mut self) {
+        let now = Instant::now();
+        let is_held_up = self.in_rounds > 0 && is_broken(Rule::ChangedProductsRanked);
+        // Also without a product: then what was read last changed nothing, and is visible as it is.
+        let is_due = !self.stale.is_empty() || self.in_rounds != self.handed_on;
+        if self.round.is_none() && is_due && now >= self.next_round && !is_held_up {
+            self.round = Some(self.stale.round(&self.context.config, self.handed_on, now));
+            self.in_rounds = self.handed_on;
+            self.next_round = now + Duration::from_millis(self.context.config.publish_interval_ms);
         }
     }
 
@@ -178,14 +189,13 @@ impl Driver for ProductDriver {
     }
 
     async fn hand_on(&mut self, output: ProductOutput) -> Result<Vec<Append>, TaskError> {
-        for product in output.changed.into_iter().chain(output.changed_before) {
-            self.stale.insert(product);
+        let now = Instant::now();
+        for (product, share) in output.changed {
+            self.stale.changed(product, share, self.handed_on, now);
             self.unseen.insert(product);
         }
+        self.handed_on = self.stage.checkpoint().next_offset;
         self.status.set_outcomes(self.stage.outcomes());
-        if self.stale.is_empty() && self.round.is_empty() {
-            self.queue.covers(self.stage.checkpoint().next_offset);
-        }
         Ok(Vec::new())
     }
 

@@ -3,7 +3,7 @@ use super::dead_letter_log::DeadLetterLog;
 use super::driver::Driver;
 use crate::context::Context;
 use crate::metrics;
-use crate::publish::PublishQueue;
+use crate::publish::{Covers, PublishQueue};
 use crate::rules::{Rule, is_broken};
 use crate::shopper::{Packed, Shopper, ShopperOutput};
 use crate::stage::Stage;
@@ -78,7 +78,7 @@ impl Driver for ShopperDriver {
             .map(|user| user.as_str())
             .filter_map(|user| Some((user_key(generation, user), self.stage.published_history(user)?)));
         self.queue.submit(histories, false);
-        self.queue.covers(self.stage.checkpoint().next_offset);
+        self.queue.covers(Covers::all_before(self.stage.checkpoint().next_offset));
         self.append(output.activity).await
     }
 

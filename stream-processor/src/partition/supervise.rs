@@ -9,7 +9,7 @@ use super::task::PartitionTask;
 use crate::context::Context;
 use crate::product::Product;
 use crate::progress::{Checkpoint, StageName};
-use crate::publish::{PublishQueue, Ranker, TrendingPublisher};
+use crate::publish::{Covers, PublishQueue, Ranker, TrendingPublisher};
 use crate::shopper::Shopper;
 use crate::status::PartitionStatus;
 use event_log::{LogError, RecordStream, TopicPartition};
@@ -167,8 +167,9 @@ impl Supervised {
             trending,
             rank,
             stale: Default::default(),
-            round: Vec::new(),
-            round_covers: 0,
+            round: None,
+            handed_on: at.next_offset,
+            in_rounds: at.next_offset,
             next_round: now,
             next_trending: now,
             unseen: Default::default(),
@@ -189,12 +190,12 @@ impl Supervised {
         let status = &self.status;
         // What an earlier attempt stored and did not publish is not read again: it has to come from the state store.
         let is_first = status.processed.load(Ordering::Relaxed) == 0;
-        if !is_first && status.visible.load(Ordering::Relaxed) < at.next_offset {
+        if !is_first && status.complete.load(Ordering::Relaxed) < at.next_offset {
             status.lost_data();
         }
         status.begins(at.next_offset);
         status.stream_time_ms.store(driver.stream_time_ms(), Ordering::Relaxed);
-        publishing.queue.covers(at.next_offset);
+        publishing.queue.covers(Covers::all_before(at.next_offset));
         let (reply, started) = oneshot::channel();
         let request = StartRequest { partition: self.partition.clone(), offset: at.next_offset, reply };
         self.starts.send(request).await.map_err(|_| TaskError::Stopped)?;

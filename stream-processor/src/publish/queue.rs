@@ -1,3 +1,4 @@
+use super::Covers;
 use crate::status::PartitionStatus;
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -25,8 +26,8 @@ pub(crate) struct PublishQueue {
 #[derive(Debug, Default)]
 struct Waiting {
     values: HashMap<String, Bytes>,
-    /// Once all that waits now is written, the effects of all records before this offset are visible.
-    covers: u64,
+    /// How far the lists are published once all that waits now is written.
+    covers: Covers,
     /// Published lists not copied to the state store yet.
     fallback: HashMap<String, Bytes>,
     overflowed: bool,
@@ -50,9 +51,9 @@ impl PublishQueue {
         self.wake.notify_one();
     }
 
-    /// Everything that the records before `offset` lead to has been submitted.
-    pub(crate) fn covers(&self, offset: u64) {
-        self.waiting.lock().expect("no holder panics").covers = offset;
+    /// What the records before these offsets lead to has been submitted.
+    pub(crate) fn covers(&self, covers: Covers) {
+        self.waiting.lock().expect("no holder panics").covers = covers;
         self.wake.notify_one();
     }
 
@@ -123,7 +124,7 @@ impl PublishQueue {
         }
     }
 
-    fn take(&self) -> (Vec<(String, Bytes)>, u64, bool) {
+    fn take(&self) -> (Vec<(String, Bytes)>, Covers, bool) {
         let mut waiting = self.waiting.lock().expect("no holder panics");
         let overflowed = std::mem::take(&mut waiting.overflowed);
         (std::mem::take(&mut waiting.values).into_iter().collect(), waiting.covers, overflowed)
