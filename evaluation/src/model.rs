@@ -63,6 +63,9 @@ impl Model {
         };
         let effects = self.users.entry(click.user).or_default().apply(&observation);
         self.rows[click.item as usize].observe(click.kind, effects.weight, None, click.timestamp_ms);
+        if effects.repeat_distance.is_some() {
+            self.rows[click.item as usize].observe_return(effects.weight, click.timestamp_ms);
+        }
         self.change(click.item);
         if let Some(shape) = &effects.session {
             self.repeats.observe(shape, effects.repeat_distance);

@@ -54,7 +54,12 @@ pub struct Popularity {
     pub season: DecayedSum,
     /// Number of its events, decayed with [`RECENT`].
     pub recent: DecayedSum,
+    /// Number of its events that came back to it within a session, decayed with [`SEASON`].
+    pub returns: DecayedSum,
 }
+
+/// What part of a product's events is taken for returns where it was stored before returns were counted.
+const RETURNS_UNCOUNTED: f64 = 0.3;
 
 impl Popularity {
     /// The share of the season's demand that is recent, between 0 and 1.
@@ -62,6 +67,11 @@ impl Popularity {
         let season = self.season.as_of(SEASON, now_ms);
         // A time before the product's newest event makes the faster decay grow faster: hence the limit.
         if season > 0.0 { (self.recent.as_of(RECENT, now_ms) / season).min(1.0) } else { 0.0 }
+    }
+
+    /// How many of the season's events came back to the product within a session, in units of the season's landmark.
+    pub fn season_returns(&self) -> f64 {
+        self.returns.value * power_of_two(self.returns.landmark - self.season.landmark)
     }
 }
 
@@ -80,7 +90,7 @@ impl MomentumAt {
     }
 
     pub(crate) fn of(&self, popularity: &Popularity) -> f64 {
-        let Popularity { season, recent } = popularity;
+        let Popularity { season, recent, .. } = popularity;
         if season.value <= 0.0 {
             return 0.0;
         }
@@ -140,6 +150,11 @@ impl CoOccurrence {
         self.popularity.recent.add(RECENT, timestamp_ms);
     }
 
+    /// Counts that the event just observed came back to the product within a session.
+    pub fn observe_return(&mut self, timestamp_ms: i64) {
+        self.popularity.returns.add(SEASON, timestamp_ms);
+    }
+
     /// Adds `weight` (units of 2^-24, decayed to `timestamp_ms`) to the candidate `other`.
     ///
     /// When all places are taken, a newcomer takes that of the weakest candidate where it is stronger; otherwise the weakest
@@ -192,27 +207,33 @@ impl CoOccurrence {
     }
 
     pub(crate) fn encode_into(&self, out: &mut Vec<u8>, names: &Interner) {
-        for sum in [self.popularity.season, self.popularity.recent] {
-            put_signed(out, i64::from(sum.landmark));
-            out.extend_from_slice(&sum.value.to_le_bytes());
-        }
+        encode_sum(out, self.popularity.season);
+        encode_sum(out, self.popularity.recent);
         put_varint(out, self.products.len() as u64);
         for candidate in self.candidates() {
             put_str(out, names.name(candidate.product));
             out.extend_from_slice(&candidate.weight.to_le_bytes());
             put_varint(out, u64::from(candidate.count));
         }
+        encode_sum(out, self.popularity.returns);
     }
 
     pub(crate) fn decode_from(reader: &mut Reader<'_>, names: &Interner) -> Result<Self, DecodeError> {
-        let popularity = Popularity { season: decode_sum(reader)?, recent: decode_sum(reader)? };
-        let mut row = Self { popularity, ..Self::default() };
+        let mut row = Self::default();
+        row.popularity.season = decode_sum(reader)?;
+        row.popularity.recent = decode_sum(reader)?;
         for _ in 0..reader.count(10)? {
             row.products.push(names.intern(reader.str()?));
             let weight = reader.f64()?;
             row.weights.push(weight.is_finite().then_some(weight).ok_or(DecodeError::Malformed("weight"))?);
             row.counts.push(u32::try_from(reader.varint()?).map_err(|_| DecodeError::Malformed("count"))?);
         }
+        let DecayedSum { landmark, value } = row.popularity.season;
+        row.popularity.returns = if reader.is_at_end() {
+            DecayedSum { landmark, value: RETURNS_UNCOUNTED * value }
+        } else {
+            decode_sum(reader)?
+        };
         Ok(row)
     }
 }
@@ -229,6 +250,11 @@ fn position(products: &[Symbol], wanted: Symbol) -> Option<usize> {
         }
         None => rest.iter().position(|&known| known == wanted).map(|at| blocks.len() * BLOCK + at),
     }
+}
+
+fn encode_sum(out: &mut Vec<u8>, sum: DecayedSum) {
+    put_signed(out, i64::from(sum.landmark));
+    out.extend_from_slice(&sum.value.to_le_bytes());
 }
 
 fn decode_sum(reader: &mut Reader<'_>) -> Result<DecayedSum, DecodeError> {

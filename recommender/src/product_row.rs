@@ -37,6 +37,13 @@ impl ProductRow {
         }
     }
 
+    /// Counts that the event just observed came back to the product within a session. `weight` is the event's.
+    pub fn observe_return(&mut self, weight: u32, timestamp_ms: i64) {
+        if weight > 0 {
+            self.co.observe_return(timestamp_ms);
+        }
+    }
+
     /// Adds a co-occurrence; see [`CoOccurrence::add_pair`].
     pub fn add_pair(&mut self, other: Symbol, weight: u32, timestamp_ms: i64) {
         self.co.add_pair(other, weight, timestamp_ms);
@@ -76,6 +83,7 @@ impl ProductRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schemas::codec::put_signed;
 
     #[test]
     fn a_row_survives_its_encoding_to_the_byte() {
@@ -84,6 +92,9 @@ mod tests {
         for i in 0..500i64 {
             let timestamp_ms = 1_600_000_000_000 + i * 3_333_333;
             row.observe(EventKind::ALL[i as usize % 3], 1, (i % 7 == 0).then_some("shoes"), timestamp_ms);
+            if i % 5 == 0 {
+                row.observe_return(1, timestamp_ms);
+            }
             row.add_pair(names.intern(&format!("p{}", i % 260)), 1 << 20, timestamp_ms);
         }
         let bytes = row.encode(&names);
@@ -92,6 +103,14 @@ mod tests {
         let back = ProductRow::decode(&bytes, &other_names).unwrap();
         assert_eq!(back.encode(&other_names), bytes);
         assert_eq!(ProductRow::decode(&bytes, &names).unwrap(), row);
-        assert!((0..bytes.len()).all(|cut| ProductRow::decode(&bytes[..cut], &names).is_err()));
+        // Rows of before returns were counted end without them.
+        let mut returns = Vec::new();
+        put_signed(&mut returns, i64::from(row.co.popularity().returns.landmark));
+        let older = bytes.len() - returns.len() - size_of::<f64>();
+        let cuts = (0..bytes.len()).filter(|cut| *cut != older);
+        assert!(cuts.into_iter().all(|cut| ProductRow::decode(&bytes[..cut], &names).is_err()));
+        let older = ProductRow::decode(&bytes[..older], &names).unwrap();
+        assert_eq!(older.co.popularity().season, row.co.popularity().season);
+        assert!(older.co.popularity().returns.value > 0.0);
     }
 }

@@ -18,7 +18,8 @@ pub fn published_list(
     names: &Interner,
     category_of: impl Fn(Symbol, &str) -> Option<SmolStr>,
 ) -> NeighbourList {
-    let Popularity { season, recent } = direct.popularity;
+    let Popularity { season, recent, .. } = direct.popularity;
+    let returns = direct.popularity.season_returns();
     let neighbour = |entry: &Scored| {
         let id = names.id(entry.product);
         let category = category_of(entry.product, id)?;
@@ -37,6 +38,7 @@ pub fn published_list(
             season_landmark: season.landmark,
             recent: recent.value as f32,
             recent_landmark: recent.landmark,
+            returns: returns as f32,
         },
         direct_total: direct.total as f32,
         category,
@@ -47,7 +49,7 @@ pub fn published_list(
 /// The direct neighbours in a list that another process published, as far as they can be had back: those that others pushed
 /// off the list are missing.
 pub fn direct_of(list: &NeighbourList, names: &Interner) -> DirectList {
-    let Demand { season, season_landmark, recent, recent_landmark } = list.popularity;
+    let Demand { season, season_landmark, recent, recent_landmark, returns } = list.popularity;
     let mut entries: Vec<Scored> = list
         .entries
         .iter()
@@ -65,6 +67,7 @@ pub fn direct_of(list: &NeighbourList, names: &Interner) -> DirectList {
         popularity: Popularity {
             season: DecayedSum { landmark: season_landmark, value: f64::from(season) },
             recent: DecayedSum { landmark: recent_landmark, value: f64::from(recent) },
+            returns: DecayedSum { landmark: season_landmark, value: f64::from(returns) },
         },
         total: f64::from(list.direct_total),
         entries,

@@ -1,17 +1,18 @@
 //! How answers are ranked from published values: the only maths at request time.
 
 use crate::neighbours::SCALE_EXPONENT;
-use crate::repeats::return_chance;
+use crate::repeats::{return_chance, usual_rate};
 use crate::settings::{
-    PROFILE_DECAY_PER_SESSION, PROFILE_PRODUCTS, PROFILE_TOTAL_EXPONENT, PROFILE_VOTE_EXPONENT,
-    PROFILE_WEIGHTS, RETURN_BY_LIST, SESSION_DECAY, SUM_EXPONENT, VOTE_EXPONENT,
+    OWN_RATE_PRIOR, PROFILE_DECAY_PER_SESSION, PROFILE_PRODUCTS, PROFILE_TOTAL_EXPONENT,
+    PROFILE_VOTE_EXPONENT, PROFILE_WEIGHTS, RETURN_WEIGHTS, SESSION_DECAY, SUM_EXPONENT, VOTE_EXPONENT,
 };
 use crate::user_row::SESSION_GAP_MS;
 use crate::voting::{VotingList, hash_of};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use schemas::published::{
-    HistoryEntry, LastStep, Neighbour, RepeatTable, SessionShape, TrendingEntry, TrendingList,
+    Demand, HistoryEntry, LastStep, Neighbour, NeighbourList, RepeatTable, SessionShape, TrendingEntry,
+    TrendingList,
 };
 use std::cmp::Ordering;
 
@@ -37,6 +38,8 @@ pub struct Session<'a> {
     pub products: Vec<SeenProduct<'a>>,
     /// What the session looks like.
     pub shape: SessionShape,
+    /// Whether the session came back to one of its products after others.
+    pub has_returned: bool,
     /// Whether the shopper's whole history counts, not the session's course: nobody knows yet what this visit is about.
     pub is_profile: bool,
 }
@@ -63,7 +66,7 @@ pub struct Ranked {
 ///
 /// Within a session (no pause of more than 30 minutes), the product seen d distinct products ago weighs e^(−d/1.5). After it,
 /// the whole history counts: a product weighs .3, 1 or 4 by the strongest thing done with it, times .9 for each session since;
-/// the 20 heaviest stay.
+/// the 40 heaviest stay.
 pub fn session_of(entries: &[HistoryEntry], now_ms: Option<i64>) -> Session<'_> {
     let mut session = current(entries);
     let last_ms = entries.first().map_or(0, |entry| entry.timestamp_ms);
@@ -80,6 +83,7 @@ fn current(entries: &[HistoryEntry]) -> Session<'_> {
     let mut events = 0;
     // How many events before the last its product was seen, too.
     let mut again_after = None;
+    let mut later_product: Option<&str> = None;
     for entry in entries.iter().take(SESSION_EVENTS) {
         if later_ms.saturating_sub(entry.timestamp_ms).abs() > SESSION_GAP_MS {
             break;
@@ -88,6 +92,7 @@ fn current(entries: &[HistoryEntry]) -> Session<'_> {
         match session.products.iter().position(|seen| seen.product_id == entry.product_id) {
             Some(place) => {
                 session.shape.times[place] = session.shape.times[place].saturating_add(1);
+                session.has_returned |= later_product.is_some_and(|later| later != entry.product_id);
                 if place == 0 {
                     again_after = again_after.or(Some(events));
                 }
@@ -98,6 +103,7 @@ fn current(entries: &[HistoryEntry]) -> Session<'_> {
                 session.shape.times.push(1);
             }
         }
+        later_product = Some(entry.product_id.as_str());
         events += 1;
     }
     session.shape.last_step = match again_after {
@@ -141,10 +147,10 @@ fn profile(entries: &[HistoryEntry], kept: usize) -> Vec<SeenProduct<'_>> {
 
 /// Ranks what may come next after `session`, whose products' published lists are `lists` (same order, `None` = no list yet).
 ///
-/// A new product scores (Σ over the session of (weight · P_ij)^0.8)^1.125, in a profile Σ (weight · P_ij / √Σ_j P_ij)^0.6, and
+/// A new product scores (Σ over the session of (weight · P_ij)^0.8)^1.125, in a profile Σ (weight · P_ij / √Σ_j P_ij)^0.5, and
 /// new products share the chance that the next product is new in proportion to their scores. A product of the session has its
-/// learnt chance of a return ([`return_chance`]), times 1 + 8 · its share of the last product's list, without what this
-/// session itself added to that list. Only products that `keep`(product, category) accepts are ranked. Higher scores first,
+/// learnt chance of a return ([`return_chance`]), its odds against something new changed by what speaks for it
+/// ([`RETURN_WEIGHTS`]). Only products that `keep`(product, category) accepts are ranked. Higher scores first,
 /// ties by id; at most `limit`.
 pub fn rank(
     session: &Session<'_>,
@@ -154,11 +160,11 @@ pub fn rank(
     limit: usize,
 ) -> Vec<Ranked> {
     let mut candidates = new_products(session, lists, &keep);
-    let chances = return_chances(session, lists, repeats);
+    let Chances { returns, new } = chances(session, lists, repeats);
     let total: f64 = candidates.iter().map(|candidate| candidate.score).sum();
-    let share = (1.0 - chances.iter().sum::<f64>()).max(0.05) / total.max(f64::MIN_POSITIVE);
+    let share = new / total.max(f64::MIN_POSITIVE);
     candidates.iter_mut().for_each(|candidate| candidate.score *= share);
-    for (index, (seen, chance)) in session.products.iter().zip(chances).enumerate() {
+    for (index, (seen, chance)) in session.products.iter().zip(returns).enumerate() {
         let list = lists.get(index).copied().flatten();
         let category = list.map_or("", |list| list.category.as_str());
         if keep(seen.product_id, category) {
@@ -287,23 +293,65 @@ impl<'a> Sums<'a> {
     }
 }
 
-/// The chance of a return to each product of the session.
-fn return_chances(session: &Session<'_>, lists: &[Option<&VotingList>], repeats: &RepeatTable) -> Vec<f64> {
-    let last = lists.first().copied().flatten();
-    let share_of_last = |id: &str| {
-        let found = last.and_then(|list| Some((list.entry(id, hash_of(id))?, list.total())));
-        // One time was this session's own.
-        let others = |count: u32| if count == 0 { 1.0 } else { 1.0 - 1.0 / f64::from(count) };
-        found.map_or(0.0, |(entry, total)| others(entry.count) * f64::from(entry.score) / total)
+/// What may be next.
+struct Chances {
+    /// The chance of a return to each product of the session.
+    returns: Vec<f64>,
+    /// The chance of something new.
+    new: f64,
+}
+
+/// The learnt chances, with the odds of each return against something new changed by what speaks for it.
+fn chances(session: &Session<'_>, lists: &[Option<&VotingList>], repeats: &RepeatTable) -> Chances {
+    let mut returns: Vec<f64> = (0..session.shape.length())
+        .map(|distance| return_chance(repeats, &session.shape, distance))
+        .collect();
+    let new = (1.0 - returns.iter().sum::<f64>()).max(0.05);
+    let usual = usual_rate(repeats);
+    for (distance, chance) in returns.iter_mut().enumerate() {
+        *chance *= log_odds(session, lists, distance, usual).exp();
+    }
+    let total = new + returns.iter().sum::<f64>();
+    returns.iter_mut().for_each(|chance| *chance /= total);
+    Chances { returns, new: new / total }
+}
+
+/// What speaks for a return to the product `distance` products ago besides the repeat table; see [`RETURN_WEIGHTS`].
+fn log_odds(session: &Session<'_>, lists: &[Option<&VotingList>], distance: usize, usual: f64) -> f64 {
+    let list_of = |place: usize| lists.get(place).copied().flatten();
+    let entry_of = |list: usize, product: usize| {
+        let (list, id) = (list_of(list)?, session.products[product].product_id);
+        Some((list, list.entry(id, hash_of(id))?))
     };
-    let places = session.products.iter().enumerate().take(session.shape.length());
-    places
-        .map(|(distance, seen)| {
-            let chance = return_chance(repeats, &session.shape, distance);
-            let known = if distance == 0 { 0.0 } else { share_of_last(seen.product_id) };
-            chance * (1.0 + RETURN_BY_LIST * known)
+    let share = |found: Option<(&VotingList, &Neighbour)>| {
+        found.map_or(0.0, |(list, entry)| {
+            // One time was this session's own.
+            let others = if entry.count == 0 { 1.0 } else { 1.0 - 1.0 / f64::from(entry.count) };
+            (1.0 + 30.0 * others * f64::from(entry.score) / list.total()).ln()
         })
-        .collect()
+    };
+    let given = |condition: bool, weight: f64| if condition { weight } else { 0.0 };
+    let weights = &RETURN_WEIGHTS;
+    let of_session = weights.constant
+        + given(session.has_returned, weights.returned_before)
+        + given(session.shape.last_step == LastStep::Return, weights.just_returned);
+    let rate = list_of(distance).map_or(0.0, |list| own_rate(list, usual).ln());
+    let of_place = if distance == 0 {
+        weights.last
+    } else {
+        let own = entry_of(distance, 0);
+        weights.share_of_last * share(entry_of(0, distance))
+            + weights.share_of_own * share(own)
+            + given(own.is_some(), weights.lists_last)
+    };
+    of_session + of_place + weights.own_rate * rate
+}
+
+/// How much more often than usual the product's events are returns.
+fn own_rate(list: &NeighbourList, usual: f64) -> f64 {
+    let Demand { season, returns, .. } = list.popularity;
+    let (events, returns) = (f64::from(season), f64::from(returns));
+    (returns + OWN_RATE_PRIOR * usual) / (events + OWN_RATE_PRIOR) / usual
 }
 
 /// The best `limit`, in order.
@@ -359,7 +407,6 @@ pub fn merge_trending(
 mod tests {
     use super::*;
     use schemas::EventKind;
-    use schemas::published::NeighbourList;
 
     fn entry(product: &str, minute: i64) -> HistoryEntry {
         HistoryEntry { product_id: product.into(), kind: EventKind::View, timestamp_ms: minute * 60_000 }
@@ -426,8 +473,7 @@ mod tests {
         let lists = [list(5, &[("x", 1.0), ("b", 1.0)]), list(5, &[("y", 1.0)])];
         let ranked = rank(&session, &by_reference(&lists), &RepeatTable::default(), |_, _| true, 10);
         let order: Vec<_> = ranked.iter().map(|item| (item.product_id.as_str(), item.repeat)).collect();
-        // The last product's list makes a return to b likelier.
-        assert_eq!(order, [("x", false), ("y", false), ("b", true), ("a", true)]);
+        assert_eq!(order, [("x", false), ("y", false), ("a", true), ("b", true)]);
         assert_eq!((ranked[1].because, ranked[1].count), (1, 3));
         let kept = rank(
             &session,
@@ -487,6 +533,38 @@ mod tests {
         let lists = [list(5, &[("x", 1.0)])];
         let ranked = rank(&session_of(&entries, None), &by_reference(&lists), &repeats, |_, _| true, 10);
         assert_eq!(ranked[0].product_id, "a");
+    }
+
+    #[test]
+    fn what_the_lists_say_changes_the_odds_of_a_return() {
+        let entries = [entry("a", 3), entry("b", 2), entry("c", 1)];
+        let session = session_of(&entries, None);
+        let order = |lists: [Option<VotingList>; 3]| -> Vec<String> {
+            let by_reference = by_reference(&lists);
+            let keep = |id: &str, _: &str| id == "b" || id == "c";
+            let ranked = rank(&session, &by_reference, &RepeatTable::default(), keep, 3);
+            ranked.into_iter().map(|item| item.product_id).collect()
+        };
+        let unrelated = || list(5, &[("x", 1.0)]);
+        assert_eq!(order([unrelated(), unrelated(), unrelated()]), ["b", "c"], "the nearer one");
+        assert_eq!(order([unrelated(), unrelated(), list(5, &[("a", 1.0)])]), ["c", "b"], "its list says so");
+        let returned_to = |returns: f32| {
+            let mut list = NeighbourList::clone(unrelated().as_ref()?);
+            (list.popularity.season, list.popularity.returns) = (100.0, returns);
+            Some(VotingList::of(list))
+        };
+        let (often, seldom) = (returned_to(90.0), returned_to(0.0));
+        assert_eq!(order([unrelated(), seldom, often]), ["c", "b"], "shoppers come back to it");
+    }
+
+    #[test]
+    fn a_session_knows_whether_it_came_back_to_a_product() {
+        let has_returned = |products: &[&str]| {
+            let entries: Vec<_> = products.iter().map(|product| entry(product, 1)).collect();
+            session_of(&entries, None).has_returned
+        };
+        assert!(!has_returned(&["a"]) && !has_returned(&["a", "a", "b"]) && !has_returned(&["c", "b", "a"]));
+        assert!(has_returned(&["a", "b", "a"]) && has_returned(&["c", "a", "b", "a"]));
     }
 
     #[test]

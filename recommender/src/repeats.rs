@@ -3,6 +3,9 @@
 use crate::settings::REPEAT_PRIOR;
 use schemas::published::{LastStep, RepeatCell, RepeatTable, SessionShape};
 
+/// What part of events is guessed to be returns before any is seen.
+const GUESS: f64 = 0.3;
+
 /// The chance that the next event is on the product `distance` distinct products ago.
 ///
 /// Estimated in three steps from coarse to fine, each with the one before as its prior: by session length and distance; by how
@@ -24,6 +27,12 @@ pub fn return_chance(table: &RepeatTable, shape: &SessionShape, distance: usize)
     [by_place, by_times(times), finest].into_iter().fold(guess, |prior, cell| {
         (cell.returns as f64 + REPEAT_PRIOR * prior) / (cell.trials as f64 + REPEAT_PRIOR)
     })
+}
+
+/// How many of the events that continued a session were returns: what a product's own returns are compared with.
+pub fn usual_rate(table: &RepeatTable) -> f64 {
+    let RepeatCell { trials, returns } = table.total();
+    (returns as f64 + REPEAT_PRIOR * GUESS) / (trials as f64 + REPEAT_PRIOR)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::co_occurrence::{BACKWARD, FORWARD, MAX_DISTANCE, after_gap};
 use crate::interner::{Interner, Symbol};
+use crate::settings::RETURN_PAIRS_DIVIDED_BY;
 use schemas::codec::{put_signed, put_str, put_varint};
 use schemas::published::{HistoryEntry, LastStep, SessionShape, UserHistory, header, open};
 use schemas::{DecodeError, EventKind, Version};
@@ -206,6 +207,12 @@ impl UserRow {
         }
         *weight = event.kind.weight();
         let distance = products.iter().position(|product| *product == event.product);
+        if distance.is_some() {
+            for pair in pairs {
+                pair.forward /= RETURN_PAIRS_DIVIDED_BY;
+                pair.backward /= RETURN_PAIRS_DIVIDED_BY;
+            }
+        }
         *repeat_distance = distance.map(|distance| distance as u32);
         if products.is_empty() {
             *times = shape.times;

@@ -118,12 +118,15 @@ impl Product {
                         weight += u64::from(pair.weight);
                         row.add_pair(record.symbols[pair.other as usize], pair.weight, update.timestamp_ms);
                     }
-                    Change::Event(event) => {
+                    Change::Event { activity: event, is_return } => {
                         let category = event.category.checked_sub(1);
                         let category = category.map(|at| activity.category(at));
                         let kind = EventKind::from_code(event.event_type)
                             .expect("checked when the record was decoded");
                         row.observe(kind, event.weight, category, update.timestamp_ms);
+                        if is_return {
+                            row.observe_return(event.weight, update.timestamp_ms);
+                        }
                         weight += ONE_EVENT;
                     }
                 }

@@ -29,6 +29,8 @@ pub struct Demand {
     pub recent: f32,
     /// Half-lives since 1970 that `recent` refers to.
     pub recent_landmark: i32,
+    /// Those of `season` that came back to the product within a session.
+    pub returns: f32,
 }
 
 /// A product's neighbours as serving reads them, the best first.
@@ -49,6 +51,9 @@ pub struct NeighbourList {
 /// Scores are packed as their distance from the best in steps of 2^(1/1024).
 const SCORE_STEPS: f32 = 1024.0;
 
+/// What part of a product's events is taken for returns where a list does not say.
+const RETURNS_UNCOUNTED: f32 = 0.3;
+
 impl NeighbourList {
     /// Scores are in units of 2^landmark, so that lists ranked at different times compare.
     pub fn landmark(&self) -> i32 {
@@ -68,7 +73,7 @@ impl NeighbourList {
             }));
         }
         let mut out = header(self.version, 40 + self.entries.len() * 16);
-        let Demand { season, season_landmark, recent, recent_landmark } = self.popularity;
+        let Demand { season, season_landmark, recent, recent_landmark, returns } = self.popularity;
         put_signed(&mut out, i64::from(season_landmark));
         out.extend_from_slice(&season.to_le_bytes());
         put_signed(&mut out, i64::from(recent_landmark));
@@ -89,6 +94,7 @@ impl NeighbourList {
             put_varint(&mut out, u64::from(entry.count));
             put_varint(&mut out, category as u64);
         }
+        out.extend_from_slice(&returns.to_le_bytes());
         out
     }
 
@@ -101,15 +107,11 @@ impl NeighbourList {
         let season_landmark = reader.landmark()?;
         let season = reader.f32()?;
         let recent_landmark = reader.landmark()?;
-        let popularity = Demand { season, season_landmark, recent: reader.f32()?, recent_landmark };
+        let recent = reader.f32()?;
         let direct_total = reader.f32()?;
         let categories = read_categories(&mut reader)?;
         let category = categories.first().ok_or(DecodeError::Malformed("no own category"))?.clone();
         let best = reader.f32()?;
-        let numbers = [best, direct_total, popularity.season, popularity.recent];
-        if !numbers.into_iter().all(|number| number.is_finite() && number >= 0.0) {
-            return Err(DecodeError::Malformed("score"));
-        }
         let count = reader.count(6)?;
         let mut entries = Vec::with_capacity(count);
         for _ in 0..count {
@@ -121,7 +123,14 @@ impl NeighbourList {
             let category = pick(&categories, reader.varint()?)?;
             entries.push(Neighbour { product_id, score, direct, count, category });
         }
+        // Lists published before returns were counted end here.
+        let returns = if reader.is_at_end() { RETURNS_UNCOUNTED * season } else { reader.f32()? };
         reader.finish()?;
+        let numbers = [best, direct_total, season, recent, returns];
+        if !numbers.into_iter().all(|number| number.is_finite() && number >= 0.0) {
+            return Err(DecodeError::Malformed("score"));
+        }
+        let popularity = Demand { season, season_landmark, recent, recent_landmark, returns };
         Ok(Self { version, popularity, direct_total, category, entries })
     }
 }
@@ -225,7 +234,13 @@ mod tests {
         };
         NeighbourList {
             version: Version::of(1, 77),
-            popularity: Demand { season: 812.5, season_landmark: 230, recent: 40.0, recent_landmark: 4_147 },
+            popularity: Demand {
+                season: 812.5,
+                season_landmark: 230,
+                recent: 40.0,
+                recent_landmark: 4_147,
+                returns: 90.0,
+            },
             direct_total: 55.0,
             category: "shoes".into(),
             entries: (0..64).map(neighbour).collect(),
@@ -256,6 +271,11 @@ mod tests {
     #[test]
     fn a_damaged_list_is_an_error_and_never_a_panic() {
         let bytes = list().encode();
-        assert!((0..bytes.len()).all(|cut| NeighbourList::decode(&bytes[..cut]).is_err()));
+        let older = bytes.len() - size_of::<f32>();
+        let cuts = (0..bytes.len()).filter(|cut| *cut != older);
+        assert!(cuts.into_iter().all(|cut| NeighbourList::decode(&bytes[..cut]).is_err()));
+        let older = NeighbourList::decode(&bytes[..older]).unwrap();
+        assert_eq!(older.popularity.returns, RETURNS_UNCOUNTED * older.popularity.season);
+        assert_eq!(older.entries.len(), list().entries.len());
     }
 }

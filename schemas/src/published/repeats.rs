@@ -91,6 +91,23 @@ impl RepeatTable {
         self.cells[Self::index(length, distance, times, last_step)]
     }
 
+    /// Over all shapes: events that continued a session, and how many of them were returns.
+    pub fn total(&self) -> RepeatCell {
+        let mut total = RepeatCell::default();
+        for length in 1..=Self::LENGTHS {
+            for distance in 0..length {
+                let start = Self::index(length, distance, 1, LastStep::First);
+                for cell in &self.cells[start..start + Self::TIMES * Self::STEPS] {
+                    // Each such event is a trial of every place, and of the first for certain.
+                    let trials = if distance == 0 { cell.trials } else { 0 };
+                    total.trials = total.trials.saturating_add(trials);
+                    total.returns = total.returns.saturating_add(cell.returns);
+                }
+            }
+        }
+        total
+    }
+
     fn index(length: usize, distance: usize, times: usize, last_step: LastStep) -> usize {
         let length = length.clamp(1, Self::LENGTHS);
         let place = length * (length - 1) / 2 + distance.min(length - 1);
@@ -159,6 +176,7 @@ mod tests {
         assert_eq!(table.cell(2, 1, 2, LastStep::New), RepeatCell { trials: 2, returns: 1 });
         assert_eq!(table.cell(2, 1, 1, LastStep::New), RepeatCell::default());
         assert_eq!(table.cell(2, 0, 1, LastStep::Same), RepeatCell::default());
+        assert_eq!(table.total(), RepeatCell { trials: 2, returns: 1 });
     }
 
     #[test]

@@ -68,7 +68,11 @@ fn is_consistent(activity: &UnpackedActivity) -> bool {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Change {
     /// Counts the entry's event.
-    Event(Activity),
+    Event {
+        activity: Activity,
+        /// Whether it came back to a product that its session had shown before.
+        is_return: bool,
+    },
     /// Adds a pair.
     Pair(PairUpdate),
 }
@@ -99,8 +103,10 @@ impl ByRow {
     /// Adds the updates of an entry.
     pub(crate) fn add(&mut self, entry: &UnpackedEntry, pairs: &[PairUpdate]) {
         let timestamp_ms = entry.timestamp_ms;
-        if let Some(event) = entry.activity {
-            self.updates.push(Update { product: event.product, timestamp_ms, change: Change::Event(event) });
+        if let Some(activity) = entry.activity {
+            let is_return = entry.repeat.is_some_and(|repeat| repeat.distance.is_some());
+            let change = Change::Event { activity, is_return };
+            self.updates.push(Update { product: activity.product, timestamp_ms, change });
         }
         let update =
             |&pair: &PairUpdate| Update { product: pair.product, timestamp_ms, change: Change::Pair(pair) };
