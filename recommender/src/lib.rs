@@ -14,6 +14,7 @@ pub mod product_row;
 pub mod publishing;
 pub mod ranking;
 pub mod repeats;
+mod returns;
 pub mod rising;
 pub mod settings;
 mod sums;

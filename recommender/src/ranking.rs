@@ -1,18 +1,17 @@
 //! How answers are ranked from published values: the only maths at request time.
 
 use crate::neighbours::SCALE_EXPONENT;
-use crate::repeats::{return_chance, usual_rate};
+use crate::returns::{Chances, chances};
 use crate::settings::{
-    OWN_RATE_PRIOR, PROFILE_DECAY_PER_SESSION, PROFILE_PRODUCTS, PROFILE_TOTAL_EXPONENT,
-    PROFILE_VOTE_EXPONENT, PROFILE_WEIGHTS, RETURN_WEIGHTS, SESSION_DECAY, SUM_EXPONENT, VOTE_EXPONENT,
+    PROFILE_DECAY_PER_SESSION, PROFILE_PRODUCTS, PROFILE_TOTAL_EXPONENT, PROFILE_VOTE_EXPONENT,
+    PROFILE_WEIGHTS, SESSION_DECAY, SUM_EXPONENT, VOTE_EXPONENT,
 };
 use crate::user_row::SESSION_GAP_MS;
 use crate::voting::{VotingList, hash_of};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use schemas::published::{
-    Demand, HistoryEntry, LastStep, Neighbour, NeighbourList, RepeatTable, SessionShape, TrendingEntry,
-    TrendingList,
+    HistoryEntry, LastStep, Neighbour, RepeatTable, SessionShape, TrendingEntry, TrendingList,
 };
 use std::cmp::Ordering;
 
@@ -149,8 +148,8 @@ fn profile(entries: &[HistoryEntry], kept: usize) -> Vec<SeenProduct<'_>> {
 ///
 /// A new product scores (Σ over the session of (weight · P_ij)^0.8)^1.125, in a profile Σ (weight · P_ij / √Σ_j P_ij)^0.5, and
 /// new products share the chance that the next product is new in proportion to their scores. A product of the session has its
-/// learnt chance of a return ([`return_chance`]), its odds against something new changed by what speaks for it
-/// ([`RETURN_WEIGHTS`]). Only products that `keep`(product, category) accepts are ranked. Higher scores first,
+/// learnt chance of a return ([`crate::repeats::return_chance`]), its odds against something new changed by what speaks for it
+/// ([`crate::settings::RETURN_WEIGHTS`]). Only products that `keep`(product, category) accepts are ranked. Higher scores first,
 /// ties by id; at most `limit`.
 pub fn rank(
     session: &Session<'_>,
@@ -293,67 +292,6 @@ impl<'a> Sums<'a> {
     }
 }
 
-/// What may be next.
-struct Chances {
-    /// The chance of a return to each product of the session.
-    returns: Vec<f64>,
-    /// The chance of something new.
-    new: f64,
-}
-
-/// The learnt chances, with the odds of each return against something new changed by what speaks for it.
-fn chances(session: &Session<'_>, lists: &[Option<&VotingList>], repeats: &RepeatTable) -> Chances {
-    let mut returns: Vec<f64> = (0..session.shape.length())
-        .map(|distance| return_chance(repeats, &session.shape, distance))
-        .collect();
-    let new = (1.0 - returns.iter().sum::<f64>()).max(0.05);
-    let usual = usual_rate(repeats);
-    for (distance, chance) in returns.iter_mut().enumerate() {
-        *chance *= log_odds(session, lists, distance, usual).exp();
-    }
-    let total = new + returns.iter().sum::<f64>();
-    returns.iter_mut().for_each(|chance| *chance /= total);
-    Chances { returns, new: new / total }
-}
-
-/// What speaks for a return to the product `distance` products ago besides the repeat table; see [`RETURN_WEIGHTS`].
-fn log_odds(session: &Session<'_>, lists: &[Option<&VotingList>], distance: usize, usual: f64) -> f64 {
-    let list_of = |place: usize| lists.get(place).copied().flatten();
-    let entry_of = |list: usize, product: usize| {
-        let (list, id) = (list_of(list)?, session.products[product].product_id);
-        Some((list, list.entry(id, hash_of(id))?))
-    };
-    let share = |found: Option<(&VotingList, &Neighbour)>| {
-        found.map_or(0.0, |(list, entry)| {
-            // One time was this session's own.
-            let others = if entry.count == 0 { 1.0 } else { 1.0 - 1.0 / f64::from(entry.count) };
-            (1.0 + 30.0 * others * f64::from(entry.score) / list.total()).ln()
-        })
-    };
-    let given = |condition: bool, weight: f64| if condition { weight } else { 0.0 };
-    let weights = &RETURN_WEIGHTS;
-    let of_session = weights.constant
-        + given(session.has_returned, weights.returned_before)
-        + given(session.shape.last_step == LastStep::Return, weights.just_returned);
-    let rate = list_of(distance).map_or(0.0, |list| own_rate(list, usual).ln());
-    let of_place = if distance == 0 {
-        weights.last
-    } else {
-        let own = entry_of(distance, 0);
-        weights.share_of_last * share(entry_of(0, distance))
-            + weights.share_of_own * share(own)
-            + given(own.is_some(), weights.lists_last)
-    };
-    of_session + of_place + weights.own_rate * rate
-}
-
-/// How much more often than usual the product's events are returns.
-fn own_rate(list: &NeighbourList, usual: f64) -> f64 {
-    let Demand { season, returns, .. } = list.popularity;
-    let (events, returns) = (f64::from(season), f64::from(returns));
-    (returns + OWN_RATE_PRIOR * usual) / (events + OWN_RATE_PRIOR) / usual
-}
-
 /// The best `limit`, in order.
 fn top(candidates: Vec<Candidate<'_>>, limit: usize) -> Vec<Ranked> {
     let order = |a: &Candidate<'_>, b: &Candidate<'_>| -> Ordering {
@@ -407,6 +345,7 @@ pub fn merge_trending(
 mod tests {
     use super::*;
     use schemas::EventKind;
+    use schemas::published::NeighbourList;
 
     fn entry(product: &str, minute: i64) -> HistoryEntry {
         HistoryEntry { product_id: product.into(), kind: EventKind::View, timestamp_ms: minute * 60_000 }

@@ -331,6 +331,17 @@ mod tests {
         }
     }
 
+    /// The best of the products that `keep` accepts, by sorting all of them.
+    fn sorted(rows: &[ProductRow], trend: Trend, now: i64, keep: impl Fn(u32) -> bool) -> Vec<u32> {
+        let mut weights: Vec<(u64, u32)> = (0..rows.len() as u32)
+            .filter(|&product| keep(product))
+            .map(|product| (sums_of(&rows[product as usize], now)[trend.index()].weight, product))
+            .filter(|(weight, _)| *weight > 0)
+            .collect();
+        weights.sort_by_key(|&(weight, product)| (std::cmp::Reverse(weight), product));
+        weights.into_iter().take(PUBLISHED).map(|(_, product)| product).collect()
+    }
+
     fn rows() -> Vec<ProductRow> {
         (0..500u32)
             .map(|product| {
@@ -363,14 +374,7 @@ mod tests {
                     );
                 }
                 for (category, keep) in [(None, 0..2), (Some("odd"), 1..2)] {
-                    let mut expected: Vec<(u64, u32)> = (0..500)
-                        .filter(|product| keep.contains(&(product % 2)))
-                        .map(|product| (sums_of(&rows[product as usize], now)[trend.index()].weight, product))
-                        .filter(|(weight, _)| *weight > 0)
-                        .collect();
-                    expected.sort_by_key(|&(weight, product)| (std::cmp::Reverse(weight), product));
-                    let expected: Vec<u32> =
-                        expected.into_iter().take(PUBLISHED).map(|(_, product)| product).collect();
+                    let expected = sorted(&rows, trend, now, |product| keep.contains(&(product % 2)));
                     assert_eq!(settle(&mut index, &rows, trend, category, now), expected, "{trend:?} {now}");
                 }
             }
@@ -398,13 +402,7 @@ mod tests {
                 index.compact();
             }
             for trend in Trend::ALL {
-                let mut expected: Vec<(u64, u32)> = (0..500)
-                    .map(|product| (sums_of(&rows[product as usize], now)[trend.index()].weight, product))
-                    .filter(|(weight, _)| *weight > 0)
-                    .collect();
-                expected.sort_by_key(|&(weight, product)| (std::cmp::Reverse(weight), product));
-                let expected: Vec<u32> =
-                    expected.into_iter().take(PUBLISHED).map(|(_, product)| product).collect();
+                let expected = sorted(&rows, trend, now, |_| true);
                 assert_eq!(settle(&mut index, &rows, trend, None, now), expected, "{trend:?}, round {round}");
             }
         }

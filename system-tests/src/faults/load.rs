@@ -83,17 +83,21 @@ impl Sender {
         }
     }
 
-    /// Waits until an answer is waited for: the moment at which a crash of ingest leaves open what it did.
+    /// Waits until an answer is waited for: the moment at which a crash of ingest leaves open what it did. False when all
+    /// `events` are acknowledged instead.
     ///
     /// # Errors
     /// When nothing is sent for too long.
-    pub async fn waiting(&self) -> Result<()> {
+    pub async fn waiting(&self, events: u64) -> Result<bool> {
         let begun = Instant::now();
         while self.on_the_way.load(Ordering::Relaxed) == 0 {
+            if self.acknowledged() >= events {
+                return Ok(false);
+            }
             ensure!(begun.elapsed() < PATIENCE, "nothing is being sent");
             sleep(Duration::from_millis(1)).await;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Sends events of different users at the same time, each in a request of its own.

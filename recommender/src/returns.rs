@@ -1,0 +1,72 @@
+//! What speaks for a return to a product of the session, and how likely that makes it beside something new.
+
+use crate::ranking::Session;
+use crate::repeats::{return_chance, usual_rate};
+use crate::settings::{OWN_RATE_PRIOR, RETURN_WEIGHTS};
+use crate::voting::{VotingList, hash_of};
+use schemas::published::{Demand, LastStep, Neighbour, NeighbourList, RepeatTable};
+
+/// What may be next.
+pub(crate) struct Chances {
+    /// The chance of a return to each product of the session.
+    pub(crate) returns: Vec<f64>,
+    /// The chance of something new.
+    pub(crate) new: f64,
+}
+
+/// The learnt chances, with the odds of each return against something new changed by what speaks for it.
+pub(crate) fn chances(
+    session: &Session<'_>,
+    lists: &[Option<&VotingList>],
+    repeats: &RepeatTable,
+) -> Chances {
+    let mut returns: Vec<f64> = (0..session.shape.length())
+        .map(|distance| return_chance(repeats, &session.shape, distance))
+        .collect();
+    let new = (1.0 - returns.iter().sum::<f64>()).max(0.05);
+    let usual = usual_rate(repeats);
+    for (distance, chance) in returns.iter_mut().enumerate() {
+        *chance *= log_odds(session, lists, distance, usual).exp();
+    }
+    let total = new + returns.iter().sum::<f64>();
+    returns.iter_mut().for_each(|chance| *chance /= total);
+    Chances { returns, new: new / total }
+}
+
+/// What speaks for a return to the product `distance` products ago besides the repeat table; see [`RETURN_WEIGHTS`].
+fn log_odds(session: &Session<'_>, lists: &[Option<&VotingList>], distance: usize, usual: f64) -> f64 {
+    let list_of = |place: usize| lists.get(place).copied().flatten();
+    let entry_of = |list: usize, product: usize| {
+        let (list, id) = (list_of(list)?, session.products[product].product_id);
+        Some((list, list.entry(id, hash_of(id))?))
+    };
+    let share = |found: Option<(&VotingList, &Neighbour)>| {
+        found.map_or(0.0, |(list, entry)| {
+            // One time was this session's own.
+            let others = if entry.count == 0 { 1.0 } else { 1.0 - 1.0 / f64::from(entry.count) };
+            (1.0 + 30.0 * others * f64::from(entry.score) / list.total()).ln()
+        })
+    };
+    let given = |condition: bool, weight: f64| if condition { weight } else { 0.0 };
+    let weights = &RETURN_WEIGHTS;
+    let of_session = weights.constant
+        + given(session.has_returned, weights.returned_before)
+        + given(session.shape.last_step == LastStep::Return, weights.just_returned);
+    let rate = list_of(distance).map_or(0.0, |list| own_rate(list, usual).ln());
+    let of_place = if distance == 0 {
+        weights.last
+    } else {
+        let own = entry_of(distance, 0);
+        weights.share_of_last * share(entry_of(0, distance))
+            + weights.share_of_own * share(own)
+            + given(own.is_some(), weights.lists_last)
+    };
+    of_session + of_place + weights.own_rate * rate
+}
+
+/// How much more often than usual the product's events are returns.
+fn own_rate(list: &NeighbourList, usual: f64) -> f64 {
+    let Demand { season, returns, .. } = list.popularity;
+    let (events, returns) = (f64::from(season), f64::from(returns));
+    (returns + OWN_RATE_PRIOR * usual) / (events + OWN_RATE_PRIOR) / usual
+}
