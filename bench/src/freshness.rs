@@ -15,8 +15,6 @@ use crate::load::{self, Request};
 use crate::report::Figure;
 use crate::workload::Workload;
 
-/// Events per second beside the probes.
-const EVENTS_PER_SECOND: usize = 5_000;
 /// Events of a request of the load.
 const BATCH: usize = 10;
 /// Connections of the load.
@@ -67,7 +65,7 @@ struct Probe {
 /// Latencies in microseconds.
 type Latencies = Histogram<u64>;
 
-/// From the 202 of an event to its effects, beside a load; the installation's `stream-processor` has to run. What is in the log
+/// From the 202 of an event to its effects, beside a load of `rate` events per second; the installation's `stream-processor` has to run. What is in the log
 /// already is what the replay reads.
 ///
 /// # Errors
@@ -75,6 +73,7 @@ type Latencies = Histogram<u64>;
 pub async fn measure(
     installation: &Installation,
     workload: &Workload,
+    rate: u32,
     time: Duration,
 ) -> Result<Vec<Figure>> {
     let probe = Probe {
@@ -85,7 +84,7 @@ pub async fn measure(
         number: Arc::default(),
     };
     let mut figures = Vec::new();
-    let load = tokio::spawn(load(installation.ingest, requests(workload), WARM_UP + time));
+    let load = tokio::spawn(load(installation.ingest, requests(workload), rate, WARM_UP + time));
     tokio::time::sleep(WARM_UP).await;
     let probes = [
         (Effect::OwnEvent, "own event in the next recommendation", 1, ["30", "150"]),
@@ -149,9 +148,10 @@ fn requests(workload: &Workload) -> Vec<Request> {
 async fn load(
     ingest: std::net::SocketAddr,
     requests: Vec<Request>,
+    rate: u32,
     time: Duration,
 ) -> Result<load::Latencies> {
-    load::at_rate(ingest, &requests, CONNECTIONS, (EVENTS_PER_SECOND / BATCH) as f64, time).await
+    load::at_rate(ingest, &requests, CONNECTIONS, f64::from(rate) / BATCH as f64, time).await
 }
 
 async fn sum(running: Vec<JoinHandle<Result<Latencies>>>) -> Result<Latencies> {

@@ -52,6 +52,9 @@ struct Measure {
     /// Events of a made up log
     #[arg(long, default_value_t = 400_000, value_parser = clap::value_parser!(u32).range(1_000..))]
     events: u32,
+    /// Events per second beside the probes of `freshness`
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    rate: u32,
     /// Seconds of each measurement
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
@@ -158,7 +161,7 @@ async fn suites(asked: &Measure, figures: &mut Vec<Figure>) -> Result<()> {
             figures.extend(bench.serving(&made_up).await?);
         }
         if wants(Suite::Freshness) {
-            figures.extend(bench.freshness(&made_up).await?);
+            figures.extend(bench.freshness(&made_up, asked.rate).await?);
         }
     }
     Ok(())

@@ -232,16 +232,16 @@ impl Bench {
         Ok(figures)
     }
 
-    /// From an event to its effects in answers; the log of [`Self::processor`] is what the replay reads.
+    /// From an event to its effects in answers beside `rate` events per second; the log of [`Self::processor`] is what the replay reads.
     ///
     /// # Errors
     /// When anything fails.
-    pub async fn freshness(&self, workload: &Workload) -> Result<Vec<Figure>> {
+    pub async fn freshness(&self, workload: &Workload, rate: u32) -> Result<Vec<Figure>> {
         let processor = self.start_processor().await?;
         idle(&processor).await?;
         let _ingest = self.installation.start_ready("ingest").await?;
         let _serving = self.installation.start_ready("serving").await?;
-        crate::freshness::measure(&self.installation, workload, self.effort.time * PROBES_LAST).await
+        crate::freshness::measure(&self.installation, workload, rate, self.effort.time * PROBES_LAST).await
     }
 
     /// Single events and batches through HTTP into Kafka, beside a bare server at its best linger.

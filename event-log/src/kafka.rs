@@ -204,9 +204,8 @@ impl EventLog for KafkaLog {
 
     fn producer(&self, mode: ProducerMode) -> Result<Arc<dyn Producer>, LogError> {
         let settings = &self.0.settings;
-        let (config, collecting) = (settings.producer(mode), settings.collecting_producer(mode));
-        let producer = KafkaProducer::new(&config, collecting.as_ref(), mode == ProducerMode::Gapless);
-        Ok(Arc::new(producer.map_err(|e| client_error(&e))?))
+        let (config, capacity) = (settings.producer(mode), settings.producer_capacity());
+        Ok(Arc::new(KafkaProducer::new(&config, mode, capacity).map_err(|e| client_error(&e))?))
     }
 
     async fn join(&self, options: GroupOptions) -> Result<Box<dyn GroupMember>, LogError> {

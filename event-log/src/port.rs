@@ -94,8 +94,8 @@ pub enum ProducerMode {
     Bounded {
         /// Deadline of an append in ms.
         ack_timeout_ms: u64,
-        /// How long to wait for more records to send along, in ms; 0 = as soon as the last request was answered. While many
-        /// records are on their way, it may be a few more.
+        /// How long to wait for more records to send along, in ms; 0 = not at all. While some of a partition are on their way,
+        /// more of it wait for these to be acknowledged.
         linger_ms: u64,
     },
     /// Never gives up and never leaves a gap: a record is only ever in the log when all that were appended before it to

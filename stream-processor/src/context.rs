@@ -1,5 +1,6 @@
 //! What all partition tasks of a process share.
 
+use crate::background::Background;
 use crate::config::ProcessorConfig;
 use crate::publish::ListCache;
 use crate::status::Registry;
@@ -40,6 +41,7 @@ pub(crate) struct Context {
     pub(crate) lists: ListCache,
     pub(crate) registry: Registry,
     pub(crate) producer: SharedProducer,
+    pub(crate) background: Background,
 }
 
 impl Context {

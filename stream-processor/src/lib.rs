@@ -5,6 +5,7 @@
 //! serving store that lost its data.
 
 mod admin;
+mod background;
 mod cache;
 pub mod config;
 mod context;

@@ -9,6 +9,7 @@
 //!
 //! Every partition of both topics has a task of its own, and the consumer group says which are this process's.
 
+use crate::background::Background;
 use crate::config::ProcessorConfig;
 use crate::context::{Context, Parts, SharedProducer};
 use crate::partition::{StartRequest, Supervised, TaskError, supervise};
@@ -64,6 +65,7 @@ impl Processor {
             names: Arc::default(),
             lists: ListCache::new(CACHED_LISTS),
             registry: Registry::default(),
+            background: Background::beside_current(),
         });
         layout::check(&context).await.map_err(|error| ProcessorError::Refused(error.to_string()))?;
         Ok(Self { context })

@@ -2,11 +2,12 @@
 
 use crate::given;
 use crate::program::{Program, free_address, until};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use event_log::kafka::{KafkaLog, KafkaSettings};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use xtask::services::redis_command;
 
 /// Variables that name the servers.
 pub const NEEDED: [&str; 4] =
@@ -72,6 +73,15 @@ impl Servers {
             is_cluster,
             cql: value("SHOPSMART_TEST_CQL"),
         }
+    }
+
+    /// Sends one inline command to the single Redis, or to the first primary.
+    ///
+    /// # Errors
+    /// When it cannot be reached or answers with an error.
+    pub fn redis_command(&self, command: &str) -> Result<String> {
+        let port = self.redis[0].trim_end_matches('/').rsplit(':').next().and_then(|port| port.parse().ok());
+        Ok(redis_command(port.context("an address of Redis without a port")?, command)?)
     }
 }
 

@@ -1,87 +1,132 @@
-//! Which of two producers a record goes through: the one that sends at once, or the one that collects.
+//! Few requests for many records: a partition's records wait while some of it are on their way, and go together once these are
+//! acknowledged, as Nagle's algorithm (RFC 896) has it for the bytes of a connection.
 //!
-//! Sending at once is soonest while few records are on their way. With many it is slowest: the client wakes its thread for each
-//! of them, and while a partition has more than five records without an acknowledgement, neither sends more of it nor lets
-//! that thread sleep (librdkafka 2.12). Collecting for some milliseconds then costs little time, since most records would
-//! wait anyway, and needs a fraction of the requests.
+//! Left to itself, the client (librdkafka 2.12) makes a request of each record as soon as it comes, wakes its thread for each,
+//! and that thread does not sleep at all while a partition has more than five requests without an answer and more to send:
+//! the busier the brokers, the more of a core goes into asking whether they are done. Waiting for some time (`linger.ms`)
+//! makes few records late where nothing is to be gained. With lanes, a record of a partition without others goes at once, and
+//! requests grow with the load.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hash};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// Records on their way beyond which more are collected.
-const MANY: usize = 64;
-/// For how long after that: acknowledgements come in bursts.
-const COLLECT_FOR: Duration = Duration::from_millis(50);
-/// Keys share slots: more of them let more keys change their lane at once.
-const SLOTS: usize = 1 << 12;
+/// Records of a partition that may be on their way while another one is sent at once: one fewer than requests of a
+/// partition may be without an answer.
+const AT_ONCE: usize = 4;
+/// Until a topic whose partitions could not be asked for is asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 
-/// How a record is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
-    /// At once.
-    Quick,
-    /// Together with those of the next milliseconds.
-    Collecting,
+/// The lanes of all topics that records were appended to.
+pub(super) struct Lanes<R> {
+    topics: RwLock<HashMap<Arc<str>, Arc<Topic<R>>>>,
 }
 
-/// The place of a record that is on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slot(u16);
-
-/// Chooses lanes such that records of one key are appended in order: as long as one is on its way, the next ones follow it.
-#[derive(Debug)]
-pub(super) struct Lanes {
-    hasher: RandomState,
-    /// Twice the number of records on their way, and one more where they collect.
-    slots: Box<[AtomicU32]>,
-    begun: Instant,
-    /// In milliseconds since `begun`.
-    collect_until: AtomicU64,
+/// The lanes of a topic.
+pub(super) struct Topic<R> {
+    /// Unset as long as the number of partitions is not known.
+    lanes: OnceLock<Box<[Arc<Lane<R>>]>>,
+    asked_at: Mutex<Option<Instant>>,
 }
 
-impl Default for Lanes {
+/// The records of a partition.
+pub(super) struct Lane<R>(Mutex<Traffic<R>>);
+
+/// What is on its way and what waits.
+pub(super) struct Traffic<R> {
+    on_way: usize,
+    waiting: VecDeque<R>,
+}
+
+impl<R> Default for Lanes<R> {
     fn default() -> Self {
-        Self {
-            hasher: RandomState::new(),
-            slots: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(),
-            begun: Instant::now(),
-            collect_until: AtomicU64::new(0),
+        Self { topics: RwLock::default() }
+    }
+}
+
+impl<R> Lanes<R> {
+    /// Those of a topic.
+    pub(super) fn of(&self, topic: &Arc<str>) -> Arc<Topic<R>> {
+        let known = self.topics.read().unwrap_or_else(PoisonError::into_inner).get(topic).cloned();
+        known.unwrap_or_else(|| {
+            let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(topics.entry(Arc::clone(topic)).or_default())
+        })
+    }
+
+    /// All records that wait, which are nobody's then.
+    pub(super) fn abandon(&self) -> Vec<R> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        let lanes = topics.values().filter_map(|topic| topic.lanes.get()).flatten();
+        lanes.flat_map(|lane| std::mem::take(&mut lane.lock().waiting)).collect()
+    }
+}
+
+impl<R> Default for Topic<R> {
+    fn default() -> Self {
+        Self { lanes: OnceLock::new(), asked_at: Mutex::default() }
+    }
+}
+
+impl<R> Topic<R> {
+    /// The lane of what `partition` chooses among so many; none as long as nobody knows how many there are.
+    pub(super) fn lane(&self, partition: impl FnOnce(u32) -> u32) -> Option<&Arc<Lane<R>>> {
+        let lanes = self.lanes.get()?;
+        // A topic that has grown since shares lanes, which only lets more records wait for one another.
+        Some(&lanes[partition(lanes.len() as u32) as usize % lanes.len()])
+    }
+
+    /// Whether the caller is to find out how many partitions there are.
+    pub(super) fn is_to_be_asked(&self) -> bool {
+        let mut asked_at = self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = self.lanes.get().is_none() && asked_at.is_none_or(|asked| asked.elapsed() > ASK_AGAIN);
+        if is_due {
+            *asked_at = Some(Instant::now());
+        }
+        is_due
+    }
+
+    /// There are so many.
+    pub(super) fn has(&self, partitions: usize) {
+        if partitions > 0 {
+            self.lanes.get_or_init(|| (0..partitions).map(|_| Arc::default()).collect());
         }
     }
 }
 
-impl Lanes {
-    /// The lane of the next record of `key`, which has to leave the slot when its outcome is known.
-    pub(super) fn enter(&self, key: impl Hash, in_flight: usize) -> (Slot, Lane) {
-        let slot = self.hasher.hash_one(key) as usize % SLOTS;
-        let wanted = match self.wanted(in_flight) {
-            Lane::Quick => 0,
-            Lane::Collecting => 1,
-        };
-        let follow = |before: u32| Some(if before < 2 { 2 + wanted } else { before + 2 });
-        // It cannot fail: there always is a next value.
-        let before =
-            self.slots[slot].fetch_update(Ordering::AcqRel, Ordering::Acquire, follow).unwrap_or_default();
-        let lane = if before < 2 { wanted } else { before & 1 };
-        (Slot(slot as u16), if lane == 0 { Lane::Quick } else { Lane::Collecting })
+impl<R> Default for Lane<R> {
+    fn default() -> Self {
+        Self(Mutex::new(Traffic { on_way: 0, waiting: VecDeque::new() }))
+    }
+}
+
+impl<R> Lane<R> {
+    /// Held while records are sent, so that none overtakes another.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Traffic<R>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<R> Traffic<R> {
+    /// Whether a record that comes now goes at once; [`Traffic::sent`] or [`Traffic::wait`] has to follow.
+    pub(super) fn is_free(&self) -> bool {
+        self.on_way < AT_ONCE && self.waiting.is_empty()
     }
 
-    /// A record's outcome is known.
-    pub(super) fn leave(&self, slot: Slot) {
-        self.slots[usize::from(slot.0)].fetch_sub(2, Ordering::AcqRel);
+    /// A record waits for its turn.
+    pub(super) fn wait(&mut self, record: R) {
+        self.waiting.push_back(record);
     }
 
-    fn wanted(&self, in_flight: usize) -> Lane {
-        let now = self.begun.elapsed();
-        let millis = |time: Duration| time.as_millis() as u64;
-        if in_flight > MANY {
-            self.collect_until.store(millis(now + COLLECT_FOR), Ordering::Relaxed);
-            return Lane::Collecting;
-        }
-        let is_lately = millis(now) < self.collect_until.load(Ordering::Relaxed);
-        if is_lately { Lane::Collecting } else { Lane::Quick }
+    /// A record is on its way.
+    pub(super) fn sent(&mut self) {
+        self.on_way += 1;
+    }
+
+    /// A record's outcome is known: gives those that go now, in their order.
+    pub(super) fn reported(&mut self) -> VecDeque<R> {
+        self.on_way = self.on_way.saturating_sub(1);
+        if self.on_way < AT_ONCE { std::mem::take(&mut self.waiting) } else { VecDeque::new() }
     }
 }
 
@@ -89,37 +134,59 @@ impl Lanes {
 mod tests {
     use super::*;
 
-    #[test]
-    fn few_records_are_sent_at_once_and_many_collect() {
-        let lanes = Lanes::default();
-        assert_eq!(lanes.enter("a", 0).1, Lane::Quick);
-        assert_eq!(lanes.enter("b", MANY).1, Lane::Quick);
-        assert_eq!(lanes.enter("c", MANY + 1).1, Lane::Collecting);
+    /// Sends a record or lets it wait; whether it was sent.
+    fn offer(traffic: &mut Traffic<u32>, record: u32) -> bool {
+        let is_free = traffic.is_free();
+        if is_free {
+            traffic.sent();
+        } else {
+            traffic.wait(record);
+        }
+        is_free
     }
 
     #[test]
-    fn the_lull_after_a_burst_of_acknowledgements_changes_nothing() {
-        let lanes = Lanes::default();
-        lanes.enter("a", MANY + 1);
-        lanes.collect_until.store(u64::MAX, Ordering::Relaxed);
-        assert_eq!(lanes.enter("b", 0).1, Lane::Collecting);
-        lanes.collect_until.store(0, Ordering::Relaxed);
-        assert_eq!(lanes.enter("c", 0).1, Lane::Quick);
+    fn a_few_go_at_once_and_the_others_together_once_there_is_room() {
+        let lane = Lane::default();
+        let mut traffic = lane.lock();
+        assert!((0..4).all(|record| offer(&mut traffic, record)));
+        assert!((4..20).all(|record| !offer(&mut traffic, record)));
+        let together = traffic.reported();
+        assert_eq!(together, (4..20).collect::<VecDeque<_>>());
+        together.iter().for_each(|_| traffic.sent());
+        assert!(!offer(&mut traffic, 20), "19 are on their way");
+        assert_eq!((0..15).map(|_| traffic.reported().len()).sum::<usize>(), 0);
+        assert_eq!(traffic.reported(), [20], "3 are on their way");
     }
 
     #[test]
-    fn a_key_stays_in_its_lane_while_a_record_of_it_is_on_its_way() {
-        let lanes = Lanes::default();
-        let (first, lane) = lanes.enter("a", 0);
-        assert_eq!(lane, Lane::Quick);
-        let (second, lane) = lanes.enter("a", MANY + 1);
-        assert_eq!((second, lane), (first, Lane::Quick));
-        lanes.leave(first);
-        assert_eq!(lanes.enter("a", MANY + 1).1, Lane::Quick, "one is still on its way");
-        lanes.leave(first);
-        lanes.leave(first);
-        assert_eq!(lanes.enter("a", MANY + 1).1, Lane::Collecting);
-        lanes.collect_until.store(0, Ordering::Relaxed);
-        assert_eq!(lanes.enter("a", 0).1, Lane::Collecting);
+    fn a_topic_is_asked_for_once_and_has_its_lanes_from_then_on() {
+        let lanes = Lanes::<u32>::default();
+        let topic = lanes.of(&"events".into());
+        assert!(topic.lane(|_| 0).is_none());
+        assert!(topic.is_to_be_asked() && !topic.is_to_be_asked());
+        topic.has(0);
+        assert!(topic.lane(|_| 0).is_none(), "a topic that does not exist yet");
+        topic.has(3);
+        let again = lanes.of(&"events".into());
+        let lane = |partition: u32| again.lane(|_| partition).expect("they are known");
+        assert!(!Arc::ptr_eq(lane(0), lane(1)) && Arc::ptr_eq(lane(0), lane(3)));
+        assert_eq!(again.lane(|count| count - 1).map(Arc::as_ptr), Some(Arc::as_ptr(lane(2))));
+        assert!(!again.is_to_be_asked());
+        topic.has(5);
+        assert!(Arc::ptr_eq(lane(0), lane(3)), "no record changes its lane");
+    }
+
+    #[test]
+    fn what_waits_can_be_abandoned() {
+        let lanes = Lanes::<u32>::default();
+        let topic = lanes.of(&"events".into());
+        topic.has(2);
+        for record in 0..12 {
+            offer(&mut topic.lane(|_| record % 2).expect("known").lock(), record);
+        }
+        let mut abandoned = lanes.abandon();
+        abandoned.sort_unstable();
+        assert_eq!(abandoned, [8, 9, 10, 11]);
     }
 }

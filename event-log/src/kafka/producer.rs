@@ -1,76 +1,141 @@
 //! Appending to Kafka. The delivery report resolves the append; nothing waits in between.
 
 use super::errors::append_error;
-use super::lanes::{Lane, Lanes, Slot};
+use super::lanes::{Lane, Lanes};
 use crate::in_flight::InFlight;
-use crate::{Append, AppendError, NewRecord, Producer};
+use crate::{Append, AppendError, NewRecord, Producer, ProducerMode};
 use async_trait::async_trait;
+use rdkafka::error::KafkaResult;
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext};
 use schemas::Position;
-use std::sync::{Arc, OnceLock};
+use schemas::partition::partition_of;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// The header that names a record's trace.
 pub(super) const TRACEPARENT: &str = "traceparent";
 
+/// How often the thread that takes the reports looks whether it is to end.
+const POLL: Duration = Duration::from_millis(100);
+/// How long the brokers may take to say how many partitions a topic has.
+const ASKING: Duration = Duration::from_secs(5);
+
 /// What travels with a record until its delivery report.
-type Reply = Box<Waiting>;
+type Reply = Box<Caller>;
 
 /// Whoever waits for a record's outcome.
+struct Caller {
+    outcome: oneshot::Sender<Result<Position, AppendError>>,
+    /// Where the record goes; none while its topic's partitions are not known.
+    lane: Option<Arc<Lane<Waiting>>>,
+    bytes: usize,
+}
+
+/// A record that is sent later.
 struct Waiting {
-    caller: oneshot::Sender<Result<Position, AppendError>>,
-    slot: Option<Slot>,
+    record: NewRecord,
+    reply: Reply,
+    since: Instant,
 }
 
 pub(super) struct KafkaProducer {
-    producer: ThreadedProducer<Deliveries>,
-    /// Takes over while many records are on their way.
-    collecting: Option<ThreadedProducer<Deliveries>>,
+    producer: Arc<BaseProducer<Deliveries>>,
     shared: Arc<Shared>,
+    reports: Option<JoinHandle<()>>,
+}
+
+/// What the thread that takes the reports has in common with callers.
+struct Shared {
+    mode: ProducerMode,
+    /// Records and their bytes without an outcome at most.
+    capacity: (usize, usize),
+    in_flight: InFlight,
+    bytes: AtomicUsize,
+    lanes: Lanes<Waiting>,
+    /// The producer itself, as long as it lives.
+    producer: OnceLock<Weak<BaseProducer<Deliveries>>>,
+    /// Why no more records are taken.
+    dead: OnceLock<String>,
+    ends: AtomicBool,
 }
 
 impl KafkaProducer {
-    /// A producer, with the configuration of one that collects where there is to be one. `gapless`: a record that failed is
-    /// the last one.
+    /// A producer as configured for `mode`, for at most so many records and bytes without an outcome.
     pub(super) fn new(
         config: &ClientConfig,
-        collecting: Option<&ClientConfig>,
-        gapless: bool,
-    ) -> rdkafka::error::KafkaResult<Self> {
-        let shared = Arc::new(Shared { gapless, ..Shared::default() });
-        let create = |config: &ClientConfig| config.create_with_context(Deliveries(Arc::clone(&shared)));
-        let (producer, collecting) = (create(config)?, collecting.map(create).transpose()?);
-        Ok(Self { producer, collecting, shared })
+        mode: ProducerMode,
+        capacity: (usize, usize),
+    ) -> KafkaResult<Self> {
+        let shared = Arc::new(Shared {
+            mode,
+            capacity,
+            in_flight: InFlight::default(),
+            bytes: AtomicUsize::new(0),
+            lanes: Lanes::default(),
+            producer: OnceLock::new(),
+            dead: OnceLock::new(),
+            ends: AtomicBool::new(false),
+        });
+        let producer: Arc<BaseProducer<Deliveries>> =
+            Arc::new(config.create_with_context(Deliveries(Arc::clone(&shared)))?);
+        shared.producer.get_or_init(|| Arc::downgrade(&producer));
+        let reports = {
+            let (producer, shared) = (Arc::clone(&producer), Arc::clone(&shared));
+            let take = move || {
+                while !shared.ends.load(Ordering::Relaxed) {
+                    producer.poll(POLL);
+                }
+            };
+            std::thread::Builder::new().name("kafka-reports".to_owned()).spawn(take)
+        };
+        let reports = Some(reports.expect("the system has no room for a thread"));
+        Ok(Self { producer, shared, reports })
     }
 
-    /// The producer that a record goes through, and the slot that it takes meanwhile.
-    fn choose(&self, record: &NewRecord) -> (&ThreadedProducer<Deliveries>, Option<Slot>) {
-        let Some(collecting) = &self.collecting else { return (&self.producer, None) };
-        let (lanes, in_flight) = (&self.shared.lanes, self.shared.in_flight.count());
-        let (slot, lane) = match record.partition {
-            Some(partition) => lanes.enter(partition, in_flight),
-            None => lanes.enter(&record.key[..], in_flight),
-        };
-        (if lane == Lane::Quick { &self.producer } else { collecting }, Some(slot))
+    /// The lane of a record. Asks for the topic's partitions where they are not known, and does not wait for the answer.
+    fn lane(&self, record: &NewRecord) -> Option<Arc<Lane<Waiting>>> {
+        let topic = self.shared.lanes.of(&record.topic);
+        if topic.is_to_be_asked() {
+            let (producer, topic, name) =
+                (Arc::clone(&self.producer), Arc::clone(&topic), record.topic.clone());
+            let ask = move || topic.has(partitions(&producer, &name));
+            // Without a thread for it, records go as they come.
+            let _ = std::thread::Builder::new().name("kafka-partitions".to_owned()).spawn(ask);
+        }
+        let of_key = |count| partition_of(&record.key, count);
+        let lane = topic.lane(|count| record.partition.unwrap_or_else(|| of_key(count)));
+        lane.cloned()
     }
 }
 
-#[derive(Default)]
-struct Shared {
-    gapless: bool,
-    in_flight: InFlight,
-    lanes: Lanes,
-    /// Why no more records are taken.
-    dead: OnceLock<String>,
+/// How many a topic has; 0 when it does not exist or nobody answers.
+fn partitions(producer: &BaseProducer<Deliveries>, topic: &str) -> usize {
+    let metadata = producer.client().fetch_metadata(Some(topic), ASKING);
+    let found = metadata.ok().and_then(|all| all.topics().first().map(|topic| topic.partitions().len()));
+    found.unwrap_or(0)
+}
+
+impl Drop for KafkaProducer {
+    fn drop(&mut self) {
+        self.shared.ends.store(true, Ordering::Relaxed);
+        if let Some(reports) = self.reports.take() {
+            let _ = reports.join();
+        }
+        // Callers hear that the producer was closed.
+        self.shared.lanes.abandon();
+    }
 }
 
 impl Shared {
     fn note(&self, error: &AppendError) {
         let ends_it = match error {
             AppendError::Fatal(_) => true,
-            AppendError::NotAcknowledged(_) | AppendError::TooLarge => self.gapless,
+            AppendError::NotAcknowledged(_) | AppendError::TooLarge => self.mode == ProducerMode::Gapless,
             AppendError::QueueFull => false,
         };
         if ends_it {
@@ -78,49 +143,74 @@ impl Shared {
         }
     }
 
-    /// A record's outcome is known.
-    fn done(&self, slot: Option<Slot>) {
-        if let Some(slot) = slot {
-            self.lanes.leave(slot);
+    fn check_alive(&self) -> Result<(), AppendError> {
+        self.dead.get().map_or(Ok(()), |reason| Err(AppendError::Fatal(reason.clone())))
+    }
+
+    /// Room for one more record.
+    fn reserve(&self, bytes: usize) -> Result<(), AppendError> {
+        let (records, all_bytes) = self.capacity;
+        if self.in_flight.count() >= records || self.bytes.load(Ordering::Relaxed) > all_bytes {
+            return Err(AppendError::QueueFull);
         }
+        self.in_flight.add();
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A record's outcome is known.
+    fn resolve(&self, caller: Caller, outcome: Result<Position, AppendError>) {
+        let _ = caller.outcome.send(outcome); // nobody listens when the caller went away
+        self.release(caller.bytes);
+    }
+
+    fn release(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.in_flight.done();
     }
-}
 
-/// Takes the delivery reports, on the producer's polling thread.
-struct Deliveries(Arc<Shared>);
-
-impl ClientContext for Deliveries {}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Reply;
-
-    fn delivery(&self, report: &DeliveryResult<'_>, reply: Reply) {
-        let outcome = match report {
-            Ok(message) => {
-                Ok(Position { partition: message.partition() as u32, offset: message.offset() as u64 })
+    /// A record of the lane has its outcome: sends those that wait, if it is their turn.
+    fn go_on(&self, lane: &Lane<Waiting>) {
+        let mut traffic = lane.lock();
+        for Waiting { record, reply, since } in traffic.reported() {
+            let sent = match self.check_waited(since) {
+                Ok(()) => self.send(record, reply),
+                Err(error) => Err((error, reply)),
+            };
+            match sent {
+                Ok(()) => traffic.sent(),
+                Err((error, reply)) => {
+                    // Nothing may follow what is left out without a gap.
+                    let error = match error {
+                        AppendError::QueueFull => AppendError::NotAcknowledged(error.to_string()),
+                        error => error,
+                    };
+                    self.note(&error);
+                    self.resolve(*reply, Err(error));
+                }
             }
-            Err((error, _)) => Err(append_error(error)),
-        };
-        if let Err(error) = &outcome {
-            self.0.note(error);
         }
-        let Waiting { caller, slot } = *reply;
-        let _ = caller.send(outcome); // nobody listens when the caller went away
-        self.0.done(slot);
     }
-}
 
-#[async_trait]
-impl Producer for KafkaProducer {
-    fn append(&self, record: NewRecord) -> Result<Append, AppendError> {
-        if let Some(reason) = self.shared.dead.get() {
-            return Err(AppendError::Fatal(reason.clone()));
+    /// Whether a record that has waited is still to be sent.
+    fn check_waited(&self, since: Instant) -> Result<(), AppendError> {
+        self.check_alive()?;
+        match self.mode {
+            ProducerMode::Bounded { ack_timeout_ms, .. }
+                if since.elapsed() > Duration::from_millis(ack_timeout_ms) =>
+            {
+                Err(AppendError::NotAcknowledged("it was not sent in time".to_owned()))
+            }
+            _ => Ok(()),
         }
-        let (producer, slot) = self.choose(&record);
+    }
+
+    /// Hands a record to the client.
+    fn send(&self, record: NewRecord, reply: Reply) -> Result<(), (AppendError, Reply)> {
+        let Some(producer) = self.producer.get().and_then(Weak::upgrade) else {
+            return Err((AppendError::Fatal("the producer was closed".to_owned()), reply));
+        };
         let NewRecord { topic, partition, key, value, traceparent } = record;
-        let (caller, append) = Append::pending();
-        let reply = Box::new(Waiting { caller, slot });
         let mut message = BaseRecord::<[u8], [u8], Reply>::with_opaque_to(&topic, reply);
         if let Some(partition) = partition {
             message = message.partition(partition as i32);
@@ -136,18 +226,69 @@ impl Producer for KafkaProducer {
             let header = Header { key: TRACEPARENT, value: Some(traceparent) };
             message = message.headers(OwnedHeaders::new_with_capacity(1).insert(header));
         }
-        self.shared.in_flight.add();
-        match producer.send(message) {
-            Ok(()) => Ok(append),
-            Err((error, _)) => {
-                self.shared.done(slot);
-                let error = append_error(&error);
-                if matches!(error, AppendError::Fatal(_)) {
-                    self.shared.note(&error);
-                }
-                Err(error)
+        producer.send(message).map_err(|(error, message)| (append_error(&error), message.delivery_opaque))
+    }
+}
+
+/// Takes the delivery reports, on the producer's own thread.
+struct Deliveries(Arc<Shared>);
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Reply;
+
+    fn delivery(&self, report: &DeliveryResult<'_>, mut reply: Reply) {
+        let outcome = match report {
+            Ok(message) => {
+                Ok(Position { partition: message.partition() as u32, offset: message.offset() as u64 })
             }
+            Err((error, _)) => Err(append_error(error)),
+        };
+        if let Err(error) = &outcome {
+            self.0.note(error);
         }
+        let lane = reply.lane.take();
+        self.0.resolve(*reply, outcome);
+        if let Some(lane) = lane {
+            self.0.go_on(&lane);
+        }
+    }
+}
+
+#[async_trait]
+impl Producer for KafkaProducer {
+    fn append(&self, record: NewRecord) -> Result<Append, AppendError> {
+        let shared = &self.shared;
+        shared.check_alive()?;
+        let bytes = record.key.len() + record.value.len();
+        shared.reserve(bytes)?;
+        let lane = self.lane(&record);
+        let (outcome, append) = Append::pending();
+        let reply = Box::new(Caller { outcome, lane: lane.clone(), bytes });
+        let sent = match lane {
+            None => shared.send(record, reply),
+            Some(lane) => {
+                let mut traffic = lane.lock();
+                if traffic.is_free() {
+                    let sent = shared.send(record, reply);
+                    if sent.is_ok() {
+                        traffic.sent();
+                    }
+                    sent
+                } else {
+                    traffic.wait(Waiting { record, reply, since: Instant::now() });
+                    Ok(())
+                }
+            }
+        };
+        sent.map(|()| append).map_err(|(error, _)| {
+            shared.release(bytes);
+            if matches!(error, AppendError::Fatal(_)) {
+                shared.note(&error);
+            }
+            error
+        })
     }
 
     async fn drain(&self, deadline_ms: u64) -> usize {

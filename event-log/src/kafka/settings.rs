@@ -48,10 +48,6 @@ const PRODUCER_QUEUE_RECORDS: &str = "100000";
 /// The same in KiB.
 const PRODUCER_QUEUE_KBYTES: &str = "65536";
 
-/// How long records are collected while many are on their way. Measured with 256 callers that each wait for their record: 0 and
-/// 1 ms are the slowest.
-const COLLECT_MS: u64 = 5;
-
 impl KafkaSettings {
     pub(super) fn check(&self) -> Result<(), LogError> {
         match self.properties.keys().find(|key| FIXED.contains(&key.as_str())) {
@@ -104,14 +100,14 @@ impl KafkaSettings {
         config
     }
 
-    /// Beside a producer that sends sooner: one for when many records are on their way.
-    pub(super) fn collecting_producer(&self, mode: ProducerMode) -> Option<ClientConfig> {
-        match mode {
-            ProducerMode::Bounded { ack_timeout_ms, linger_ms } if linger_ms < COLLECT_MS => {
-                Some(self.producer(ProducerMode::Bounded { ack_timeout_ms, linger_ms: COLLECT_MS }))
-            }
-            _ => None,
-        }
+    /// How many records, and bytes of records, of a producer may be without an outcome: what the client takes.
+    pub(super) fn producer_capacity(&self) -> (usize, usize) {
+        let config = self.producer(ProducerMode::Gapless);
+        let number = |key: &str| config.get(key).and_then(|value| value.parse().ok());
+        // One that is no number the client names as wrong.
+        let records = number("queue.buffering.max.messages").unwrap_or(usize::MAX);
+        let kbytes: usize = number("queue.buffering.max.kbytes").unwrap_or(usize::MAX);
+        (if records == 0 { usize::MAX } else { records }, kbytes.saturating_mul(1024))
     }
 
     /// A consumer that reads what it is told to, outside of any group.
@@ -188,6 +184,13 @@ mod tests {
         for config in [settings.client(), settings.reader(), settings.member(&options), producer] {
             assert_eq!(config.get("sasl.password"), Some("1"));
         }
+    }
+
+    #[test]
+    fn a_producer_takes_no_more_than_its_client() {
+        assert_eq!(settings("fetch.wait.max.ms").producer_capacity(), (100_000, 64 << 20));
+        assert_eq!(settings("queue.buffering.max.messages").producer_capacity(), (1, 64 << 20));
+        assert_eq!(settings("queue.buffering.max.kbytes").producer_capacity(), (100_000, 1024));
     }
 
     #[test]

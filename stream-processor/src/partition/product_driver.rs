@@ -34,7 +34,6 @@ pub(crate) struct ProductDriver {
     pub(crate) handed_on: u64,
     /// What had been handed on when the last round began.
     pub(crate) in_rounds: u64,
-    pub(crate) next_round: Instant,
     pub(crate) next_trending: Instant,
     /// Products whose windows the trending index has not seen yet.
     pub(crate) unseen: HashSet<Symbol>,
@@ -70,17 +69,17 @@ const RANK_BATCH: usize = 64;
 impl ProductDriver {
     /// Ranks what is stale round by round; a round begins when the last one has been handed over.
     async fn rank_stale(&mut self) {
-        self.begin_round();
-        while let Some(round) = &mut self.round
-            && self.rank.capacity() > 0
+        while self.rank.capacity() > 0
+            && let Some(round) = self.round()
         {
             let from = round.products.len().saturating_sub(RANK_BATCH);
             let gone = if is_broken(Rule::GoneRowsReadAgain) { &[] } else { &round.products[from..] };
             if let Err(error) = read_again(&self.context, &mut self.stage, gone).await {
                 tracing::debug!(%error, "changed products wait to be ranked until their rows can be read");
+                self.round = Some(round);
                 return;
             }
-            let jobs = round.products.drain(from..).filter_map(|product| {
+            let jobs = round.products[from..].iter().filter_map(|&product| {
                 let row = self.stage.row(product)?;
                 let id = self.context.names.name(product);
                 let category = self.context.category_of(id, &row.category);
@@ -88,9 +87,10 @@ impl ProductDriver {
                 Some(RankJob { product, version: row.version, category, newest_ms, co: row.co.clone() })
             });
             let jobs: Vec<RankJob> = jobs.collect();
-            let covers = round.products.is_empty().then_some(round.covers);
-            if covers.is_some() {
-                self.round = None;
+            let covers = (from == 0).then_some(round.covers);
+            if from > 0 {
+                let products = round.products[..from].to_vec();
+                self.round = Some(Round { products, covers: round.covers });
             }
             // There is room, and nobody else sends.
             if self.rank.try_send(RankBatch { jobs, covers }).is_err() {
@@ -99,16 +99,19 @@ impl ProductDriver {
         }
     }
 
-    fn begin_round(&mut self) {
-        let now = Instant::now();
-        let is_held_up = self.in_rounds > 0 && is_broken(Rule::ChangedProductsRanked);
-        // Also without a product: then what was read last changed nothing, and is visible as it is.
-        let is_due = !self.stale.is_empty() || self.in_rounds != self.handed_on;
-        if self.round.is_none() && is_due && now >= self.next_round && !is_held_up {
-            self.round = Some(self.stale.round(&self.context.config, self.handed_on, now));
-            self.in_rounds = self.handed_on;
-            self.next_round = now + Duration::from_millis(self.context.config.publish_interval_ms);
+    /// The round under way, or a new one if anything is due.
+    fn round(&mut self) -> Option<Round> {
+        if self.round.is_some() {
+            return self.round.take();
         }
+        if self.in_rounds > 0 && is_broken(Rule::ChangedProductsRanked) {
+            return None;
+        }
+        let round = self.stale.round(&self.context.config, self.handed_on, Instant::now())?;
+        // Also without a product: then what was read last changed nothing, and is visible as it is.
+        let says_something = !round.products.is_empty() || self.in_rounds != self.handed_on;
+        self.in_rounds = self.handed_on;
+        says_something.then_some(round)
     }
 
     async fn trending(&mut self) -> Result<(), TaskError> {

@@ -39,7 +39,7 @@ pub(crate) struct Supervised {
 }
 
 /// Batches of rank jobs that wait.
-const RANK_QUEUE: usize = 4;
+const RANK_QUEUE: usize = 2;
 
 /// Ends with `Ok` when told to stop, with an error when trying again cannot help.
 pub(crate) async fn supervise(supervised: Supervised, token: CancellationToken) -> Result<(), TaskError> {
@@ -155,8 +155,7 @@ impl Supervised {
         trending.restore(&mut stage).await?;
         let (rank, batches) = mpsc::channel(RANK_QUEUE);
         let ranker = Ranker::new(Arc::clone(context)).run(Arc::clone(&publishing.queue), batches);
-        #[allow(clippy::disallowed_methods, reason = "the handle aborts it when the attempt ends")]
-        let _ranker = AbortOnDropHandle::new(tokio::spawn(ranker));
+        let _ranker = context.background.spawn(ranker);
         let now = Instant::now();
         let driver = ProductDriver {
             context: Arc::clone(context),
@@ -170,7 +169,6 @@ impl Supervised {
             round: None,
             handed_on: at.next_offset,
             in_rounds: at.next_offset,
-            next_round: now,
             next_trending: now,
             unseen: Default::default(),
             repeats_at: u64::MAX,

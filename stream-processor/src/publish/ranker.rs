@@ -52,7 +52,7 @@ impl Ranker {
     /// Works on batches until the sending side is dropped.
     pub(crate) async fn run(mut self, queue: Arc<PublishQueue>, mut batches: mpsc::Receiver<RankBatch>) {
         while let Some(batch) = batches.recv().await {
-            // Ranking is pure computation: let others run in between. Not after each list: it may take long until its turn comes.
+            // Ranking is pure computation: let others run in between.
             tokio::task::yield_now().await;
             queue.submit(self.rank_all(&batch.jobs).await, true);
             if let Some(covers) = batch.covers {

@@ -1,11 +1,12 @@
 use super::support::{now_ms, post, variant};
 use anyhow::{Context, Result, ensure};
+use schemas::names::marker_key;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use system_tests::have;
 use system_tests::program::{Program, free_address, run, until};
-use system_tests::servers::{Installation, NEEDED, Redis};
+use system_tests::servers::{Installation, NEEDED, Redis, Servers};
+use system_tests::{given, have};
 use tokio::task::JoinHandle;
 
 /// Runs a command of ours and gives its exit code and all that it said.
@@ -245,5 +246,42 @@ async fn a_replay_that_follows_goes_on_until_it_is_stopped_and_only_force_promot
     until("the new generation", &answers, from(new)).await?;
     let (code, said) = shopsmart(&["rollback", "--config", &config]).await?;
     assert_eq!(code, Some(0), "{said}");
+    until("the old generation", &answers, from(old)).await
+}
+
+#[tokio::test]
+async fn only_force_rolls_back_to_a_generation_of_which_redis_lost_data() -> Result<()> {
+    if !have(&NEEDED) {
+        return Ok(());
+    }
+    let scratch = tempfile::tempdir()?;
+    let (names, old) = unique("lost", 8_000);
+    let new = old + 1;
+    let installation = Installation::new(scratch.path(), &names, &names, old, Redis::Single)?;
+    let config = installation.config_argument();
+    let mut processor = installation.start_ready("stream-processor").await?;
+    let _serving = installation.start_ready("serving").await?;
+    let (code, said) = shopsmart(&["replay-log", "--from", "beginning", "--config", &config]).await?;
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = shopsmart(&["promote", &new.to_string(), "--force", "--config", &config]).await?;
+    assert_eq!(code, Some(0), "{said}");
+    let answers = format!("http://{}/trending", installation.serving);
+    let from = |generation: u16| {
+        move |answer: &Value| (answer["freshness"]["generation"] == generation).then_some(())
+    };
+    until("the new generation", &answers, from(new)).await?;
+    // Nobody is there to publish again what is lost.
+    processor.stop()?;
+    let marker = marker_key(old, "shopper", 0);
+    assert_eq!(Servers::of(given, Redis::Single).redis_command(&format!("DEL {marker}"))?, "1", "{marker}");
+
+    let (code, said) = shopsmart(&["rollback", "--config", &config]).await?;
+    assert!(code == Some(1) && said.contains("Redis lacks data of 1") && said.contains("--force"), "{said}");
+    until("still the new generation", &answers, from(new)).await?;
+    let (code, said) = shopsmart(&["rollback", "--force", "--config", &config]).await?;
+    assert!(
+        code == Some(0) && said.contains("warning: generation") && said.contains("not complete"),
+        "{said}"
+    );
     until("the old generation", &answers, from(old)).await
 }

@@ -36,7 +36,8 @@ impl Probe {
     }
 }
 
-/// Sends one inline command to a Redis and returns its answer: a status without its `+`, or the body of a bulk string.
+/// Sends one inline command to a Redis and returns its answer: a status without its `+`, a number without its `:`, or the body
+/// of a bulk string.
 ///
 /// # Errors
 /// When the server cannot be reached or answers with an error.
@@ -47,7 +48,7 @@ pub fn redis_command(port: u16, command: &str) -> io::Result<String> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let line = line.trim_end();
-    if let Some(status) = line.strip_prefix('+') {
+    if let Some(status) = line.strip_prefix(['+', ':']) {
         return Ok(status.to_owned());
     }
     let Some(length) = line.strip_prefix('$').and_then(|length| length.parse().ok()) else {

@@ -1,9 +1,9 @@
 //! Faults of the servers.
 
 use super::super::site::Site;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::time::{Instant, sleep};
-use xtask::services::{Part, redis_command};
+use xtask::services::Part;
 
 /// The broker ends in order and starts on what it had; then it stands still.
 pub async fn broker_stopped(site: &mut Site<'_>) -> Result<()> {
@@ -21,10 +21,8 @@ pub async fn broker_stopped(site: &mut Site<'_>) -> Result<()> {
 
 /// Nobody tells the processor.
 pub async fn redis_emptied(site: &mut Site<'_>) -> Result<()> {
-    let port = site.servers.redis[0].rsplit(':').next().and_then(|port| port.parse().ok());
-    let port = port.context("an address of Redis without a port")?;
     let begun = site.fault_begins();
-    redis_command(port, "FLUSHALL")?;
+    site.servers.redis_command("FLUSHALL")?;
     site.undegraded().await?;
     site.recovered(begun).await
 }
