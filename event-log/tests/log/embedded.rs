@@ -152,7 +152,10 @@ async fn child_appends_until_killed() {
         for outcome in appends {
             outcome.await.expect("acknowledged");
         }
-        std::fs::write(directory.join("acknowledged"), value.to_string()).expect("written down");
+        // In one step: it may be killed at any moment.
+        let (note, draft) = (directory.join("acknowledged"), directory.join("draft"));
+        std::fs::write(&draft, value.to_string()).expect("written down");
+        std::fs::rename(draft, note).expect("written down");
     }
 }
 
