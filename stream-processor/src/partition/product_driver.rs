@@ -28,7 +28,7 @@ pub(crate) struct ProductDriver {
     pub(crate) trending: TrendingPublisher,
     pub(crate) rank: mpsc::Sender<RankBatch>,
     pub(crate) stale: StaleLists,
-    /// What is left of the round under way.
+    /// A round that could not be handed over.
     pub(crate) round: Option<Round>,
     /// What the records before this offset changed was handed on.
     pub(crate) handed_on: u64,
@@ -63,43 +63,34 @@ impl Settling {
     }
 }
 
-/// Jobs handed to the ranker at a time.
-const RANK_BATCH: usize = 64;
-
 impl ProductDriver {
-    /// Ranks what is stale round by round; a round begins when the last one has been handed over.
+    /// Ranks what is stale round by round; a round begins when there is room for it.
     async fn rank_stale(&mut self) {
         while self.rank.capacity() > 0
             && let Some(round) = self.round()
         {
-            let from = round.products.len().saturating_sub(RANK_BATCH);
-            let gone = if is_broken(Rule::GoneRowsReadAgain) { &[] } else { &round.products[from..] };
+            let gone = if is_broken(Rule::GoneRowsReadAgain) { &[][..] } else { &round.products };
             if let Err(error) = read_again(&self.context, &mut self.stage, gone).await {
                 tracing::debug!(%error, "changed products wait to be ranked until their rows can be read");
                 self.round = Some(round);
                 return;
             }
-            let jobs = round.products[from..].iter().filter_map(|&product| {
+            let jobs = round.products.iter().filter_map(|&product| {
                 let row = self.stage.row(product)?;
                 let id = self.context.names.name(product);
                 let category = self.context.category_of(id, &row.category);
                 let newest_ms = row.buckets.newest_ms();
                 Some(RankJob { product, version: row.version, category, newest_ms, co: row.co.clone() })
             });
-            let jobs: Vec<RankJob> = jobs.collect();
-            let covers = (from == 0).then_some(round.covers);
-            if from > 0 {
-                let products = round.products[..from].to_vec();
-                self.round = Some(Round { products, covers: round.covers });
-            }
             // There is room, and nobody else sends.
-            if self.rank.try_send(RankBatch { jobs, covers }).is_err() {
+            let batch = RankBatch { jobs: jobs.collect(), covers: round.covers };
+            if self.rank.try_send(batch).is_err() {
                 return;
             }
         }
     }
 
-    /// The round under way, or a new one if anything is due.
+    /// The round that was left, or a new one if anything is due.
     fn round(&mut self) -> Option<Round> {
         if self.round.is_some() {
             return self.round.take();

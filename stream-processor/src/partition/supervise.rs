@@ -39,7 +39,7 @@ pub(crate) struct Supervised {
 }
 
 /// Batches of rank jobs that wait.
-const RANK_QUEUE: usize = 2;
+const RANK_QUEUE: usize = 1;
 
 /// Ends with `Ok` when told to stop, with an error when trying again cannot help.
 pub(crate) async fn supervise(supervised: Supervised, token: CancellationToken) -> Result<(), TaskError> {

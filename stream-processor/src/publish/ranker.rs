@@ -29,7 +29,7 @@ pub(crate) struct RankJob {
 pub(crate) struct RankBatch {
     pub(crate) jobs: Vec<RankJob>,
     /// How far the lists are published once these are.
-    pub(crate) covers: Option<Covers>,
+    pub(crate) covers: Covers,
 }
 
 /// Makes published neighbour lists.
@@ -55,9 +55,7 @@ impl Ranker {
             // Ranking is pure computation: let others run in between.
             tokio::task::yield_now().await;
             queue.submit(self.rank_all(&batch.jobs).await, true);
-            if let Some(covers) = batch.covers {
-                queue.covers(covers);
-            }
+            queue.covers(batch.covers);
         }
     }
 

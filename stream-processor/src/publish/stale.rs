@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 /// A change of a product's row that adds less than this share to it is small: no neighbour's score moves by more.
 const SMALL: f32 = 0.05;
-/// Lists in one round of those that changed much, at most: what changes meanwhile waits until these are ranked.
-const MOST: usize = 64;
+/// Lists in one round, at most: what changes meanwhile waits until these are ranked.
+const MOST: usize = 16;
 
 /// How far the lists are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,8 +43,10 @@ pub(crate) struct StaleLists {
     products: HashMap<Symbol, Change>,
     /// When products were ranked that may not be ranked again yet.
     ranked: HashMap<Symbol, Instant>,
-    /// When small changes are looked at again.
-    next_small: Option<Instant>,
+    /// Lists with small changes that are still to be taken in this interval.
+    small_left: usize,
+    /// When it ends.
+    interval_ends: Option<Instant>,
     /// How far the last round made changes visible.
     visible: u64,
 }
@@ -52,7 +54,7 @@ pub(crate) struct StaleLists {
 /// Lists to be ranked together.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Round {
-    /// The last one is to be ranked first.
+    /// Those that changed most come first.
     pub(crate) products: Vec<Symbol>,
     /// How far the lists are published after it.
     pub(crate) covers: Covers,
@@ -76,9 +78,10 @@ impl StaleLists {
             Duration::from_millis(config.publish_interval_ms),
             Duration::from_millis(config.publish_small_changes_ms),
         );
-        let takes_small = self.next_small.is_none_or(|next| now >= next);
-        if takes_small {
-            self.next_small = Some(now + interval);
+        let is_new = self.interval_ends.is_none_or(|end| now >= end);
+        if is_new {
+            self.interval_ends = Some(now + interval);
+            self.small_left = config.publish_round_lists;
             self.ranked.retain(|_, at| now - *at < interval);
         }
         // First offsets: of all that changed much and waits for its turn, and of all that stays.
@@ -91,22 +94,23 @@ impl StaleLists {
                 late = if is_due { late.min(change.from) } else { late };
             } else if is_due {
                 due.push((product, *change));
-            } else if takes_small {
+            } else if self.small_left > 0 {
                 small.push((product, *change));
             } else {
                 left = left.min(change.from);
             }
         }
-        if due.is_empty() && !takes_small {
+        if due.is_empty() && small.is_empty() && !is_new {
             return None;
         }
         for (_, change) in split_off(&mut due, MOST) {
             (late, left) = (late.min(change.from), left.min(change.from));
         }
-        let room = config.publish_round_lists.saturating_sub(due.len());
+        let room = self.small_left.min(MOST - due.len());
         for (_, change) in split_off(&mut small, room) {
             left = left.min(change.from);
         }
+        self.small_left -= small.len();
         due.append(&mut small);
         for (product, _) in &due {
             self.products.remove(product);
@@ -115,7 +119,7 @@ impl StaleLists {
         // What was small before and is late now does not take anything back.
         self.visible = self.visible.max(late);
         let covers = Covers { visible: self.visible, complete: left };
-        Some(Round { products: due.iter().rev().map(|(product, _)| *product).collect(), covers })
+        Some(Round { products: due.iter().map(|(product, _)| *product).collect(), covers })
     }
 }
 
@@ -151,7 +155,7 @@ mod tests {
     /// The next round's products in their order, and what it covers.
     fn round(stale: &mut StaleLists, lists: usize, offset: u64, now: Instant) -> Option<(Vec<u32>, Covers)> {
         let round = stale.round(&config(lists), offset, now)?;
-        Some((round.products.iter().rev().map(|product| product.0).collect(), round.covers))
+        Some((round.products.iter().map(|product| product.0).collect(), round.covers))
     }
 
     #[tokio::test(start_paused = true)]
@@ -161,8 +165,8 @@ mod tests {
             stale.changed(Symbol(product), share, from, now);
         }
         let covers = |visible, complete| Covers { visible, complete };
-        assert_eq!(round(&mut stale, 3, 9, now), Some((vec![4, 2, 3], covers(9, 3))));
-        assert_eq!(round(&mut stale, 3, 10, now), None, "small ones have to wait");
+        assert_eq!(round(&mut stale, 1, 9, now), Some((vec![4, 2, 3], covers(9, 3))));
+        assert_eq!(round(&mut stale, 1, 10, now), None, "small ones have to wait");
         let later = now + INTERVAL;
         assert_eq!(
             round(&mut stale, 0, 10, later),
