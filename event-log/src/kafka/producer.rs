@@ -270,7 +270,10 @@ impl Producer for KafkaProducer {
             None => shared.send(record, reply),
             Some(lane) => {
                 let mut traffic = lane.lock();
-                if traffic.is_free() {
+                // Asked again: what was left out while this one waited for the lane may have been of its partition.
+                if let Err(error) = shared.check_alive() {
+                    Err((error, reply))
+                } else if traffic.is_free() {
                     let sent = shared.send(record, reply);
                     if sent.is_ok() {
                         traffic.sent();
