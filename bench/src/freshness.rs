@@ -11,8 +11,10 @@ use system_tests::program;
 use system_tests::servers::Installation;
 use tokio::task::JoinHandle;
 
+use crate::cpu::CpuSeconds;
 use crate::load::{self, Request};
 use crate::report::Figure;
+use crate::servers;
 use crate::workload::Workload;
 
 /// Events of a request of the load.
@@ -65,13 +67,14 @@ struct Probe {
 /// Latencies in microseconds.
 type Latencies = Histogram<u64>;
 
-/// From the 202 of an event to its effects, beside a load of `rate` events per second; the installation's `stream-processor` has to run. What is in the log
-/// already is what the replay reads.
+/// From the 202 of an event to its effects, beside a load of `rate` events per second; the installation's services have to run,
+/// `processor` being the id of its `stream-processor`. What is in the log already is what the replay reads.
 ///
 /// # Errors
 /// When anything fails, or an effect never shows.
 pub async fn measure(
     installation: &Installation,
+    processor: u32,
     workload: &Workload,
     rate: u32,
     time: Duration,
@@ -92,7 +95,18 @@ pub async fn measure(
         (Effect::Trending, "trending", AT_THE_SAME_TIME, ["", "500"]),
     ];
     let running = probes.map(|(effect, what, count, goals)| (probe.start(effect, count), what, goals));
+    let (before, servers) = (CpuSeconds::of(processor)?, servers::cpu()?);
     tokio::time::sleep(time).await;
+    let per_event = 1e6 / (f64::from(rate) * time.as_secs_f64());
+    figures.push(Figure::beside(
+        format!(
+            "processor, {rate} events per second: CPU per event, beside that of Kafka, Redis and Cassandra"
+        ),
+        (CpuSeconds::of(processor)? - before) * per_event,
+        (servers::cpu()? - servers) * per_event,
+        "µs",
+        "1 × servers",
+    ));
     probe.stop.store(true, Ordering::Relaxed);
     for (running, what, goals) in running {
         let latencies = sum(running).await?;

@@ -241,7 +241,8 @@ impl Bench {
         idle(&processor).await?;
         let _ingest = self.installation.start_ready("ingest").await?;
         let _serving = self.installation.start_ready("serving").await?;
-        crate::freshness::measure(&self.installation, workload, rate, self.effort.time * PROBES_LAST).await
+        let time = self.effort.time * PROBES_LAST;
+        crate::freshness::measure(&self.installation, processor.id(), workload, rate, time).await
     }
 
     /// Single events and batches through HTTP into Kafka, beside a bare server at its best linger.

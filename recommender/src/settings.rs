@@ -99,6 +99,11 @@ pub const PROFILE_VOTE_EXPONENT: f64 = 0.5;
 /// Exponent of a list's total that its parts in a profile are divided by. 0: PU −.004 (measured with the last one).
 pub const PROFILE_TOTAL_EXPONENT: f64 = 0.5;
 
+/// What the part of a score that comes by way of other products counts in a profile; in a session it counts in full. What is
+/// bought has more to do with what was seen beside it than with where a walk leads. 1: PU −.005 / −.005; .02: −.006 / +.003; .1
+/// and .3: −.002 / ±.001. In a session, .7 and 1.4: RR −.0023 to +.0005 / ±.0002, DG −.0007 / −.0006 to ±0.
+pub const PROFILE_FILL: f32 = 0.2;
+
 /// Products of a profile whose lists are read: the heaviest. 20: PU −.004; 30: −.002; 50: ±0.
 pub const PROFILE_PRODUCTS: usize = 40;
 

@@ -1,6 +1,6 @@
 //! Published lists, ready to be ranked with.
 
-use crate::settings::{PROFILE_VOTE_EXPONENT, VOTE_EXPONENT};
+use crate::settings::{PROFILE_FILL, PROFILE_VOTE_EXPONENT, VOTE_EXPONENT};
 use foldhash::fast::RandomState;
 use schemas::published::{Neighbour, NeighbourList};
 use std::hash::BuildHasher;
@@ -27,7 +27,7 @@ pub(crate) struct Vote {
     pub(crate) hash: u64,
     /// score^[`VOTE_EXPONENT`]. In single precision, as all of a list: it keeps no more.
     pub(crate) in_session: f32,
-    /// score^[`PROFILE_VOTE_EXPONENT`].
+    /// (direct + [`PROFILE_FILL`] · (score − direct))^[`PROFILE_VOTE_EXPONENT`].
     pub(crate) in_profile: f32,
 }
 
@@ -39,10 +39,11 @@ pub(crate) fn hash_of(product_id: &str) -> u64 {
 impl VotingList {
     /// Prepares a list.
     pub fn of(list: NeighbourList) -> Self {
+        let in_profile = |entry: &Neighbour| entry.direct + PROFILE_FILL * (entry.score - entry.direct);
         let vote = |entry: &Neighbour| Vote {
             hash: hash_of(&entry.product_id),
             in_session: entry.score.powf(VOTE_EXPONENT as f32),
-            in_profile: entry.score.powf(PROFILE_VOTE_EXPONENT as f32),
+            in_profile: in_profile(entry).powf(PROFILE_VOTE_EXPONENT as f32),
         };
         let votes = list.entries.iter().map(vote).collect();
         let total = list.entries.iter().map(|entry| f64::from(entry.score)).sum::<f64>();
@@ -99,5 +100,22 @@ mod tests {
         assert_eq!(list.entry("c", hash_of("b")), None, "a hash alone says nothing");
         assert!((list.total() - 2.5).abs() < 1e-12);
         assert!(VotingList::of(NeighbourList::default()).total() > 0.0);
+    }
+
+    #[test]
+    fn in_a_profile_what_was_seen_together_counts_more_than_what_a_walk_leads_to() {
+        let neighbour = |id: &str, direct: f32| Neighbour {
+            product_id: id.into(),
+            score: 2.0,
+            direct,
+            count: 1,
+            category: "".into(),
+        };
+        let entries = vec![neighbour("together", 2.0), neighbour("by the way", 0.0)];
+        let list = VotingList::of(NeighbourList { entries, ..NeighbourList::default() });
+        let [together, by_the_way] = &list.votes[..] else { panic!("a vote for each entry") };
+        assert_eq!(together.in_session, by_the_way.in_session);
+        let expected = together.in_profile * PROFILE_FILL.powf(PROFILE_VOTE_EXPONENT as f32);
+        assert!((by_the_way.in_profile - expected).abs() < 1e-6, "{by_the_way:?}");
     }
 }

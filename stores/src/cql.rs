@@ -24,6 +24,10 @@ use session::Sessions;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
+/// Statements in flight of one call that writes. A flush has seconds for its rows; with as many in flight as the database takes,
+/// events would wait behind it wherever the two share processors.
+const WRITES_AT_ONCE: usize = 16;
+
 /// A [`StateStore`] on a CQL database. It connects when first needed and again whenever connections break, so that a
 /// service can start while the database is away; until then every call fails as [`StoreError::Unavailable`]. Clones share
 /// the connections.
@@ -159,7 +163,7 @@ impl StateStore for CqlStateStore {
                 let row = &rows[index];
                 inner.put(session, statement, Address::of(table, generation, &row.key), row)
             })
-            .buffer_unordered(inner.settings.concurrency)
+            .buffer_unordered(inner.settings.concurrency.min(WRITES_AT_ONCE))
             .try_collect()
             .await
     }

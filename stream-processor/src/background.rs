@@ -6,7 +6,7 @@ use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How much the system is to prefer other threads to these (the niceness of `setpriority(2)`): each step is a tenth of CPU time.
-const NICENESS: i32 = 5;
+const NICENESS: i32 = 3;
 
 /// Runs tasks that compute for long on threads of their own, which the system runs when it has nothing better to do. Among the
 /// other tasks, each of them would wait until these have had enough.

@@ -49,7 +49,7 @@ impl<D: Driver> PartitionTask<D> {
         token: CancellationToken,
     ) -> Result<(), TaskError> {
         let interval = Duration::from_millis(self.context.config.flush_interval_ms);
-        let mut next_flush = Instant::now() + interval;
+        let mut next_flush = Instant::now() + interval.mul_f64(self.phase());
         let mut running: Option<Running<Keys<D>>> = None;
         let mut ticker = tokio::time::interval(TICK);
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -93,6 +93,14 @@ impl<D: Driver> PartitionTask<D> {
             self.flushed(done)?;
         }
         Ok(())
+    }
+
+    /// After what part of the first interval it flushes: if all partitions of both stages did so at the same moment, events
+    /// would wait behind their writes every few seconds. Multiples of 1/φ lie far apart, however many there are.
+    fn phase(&self) -> f64 {
+        const INVERSE_GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
+        let number = 2 * self.partition + u32::from(<D::Stage as Stage>::NAME == StageName::Product);
+        (f64::from(number + 1) * INVERSE_GOLDEN_RATIO).fract()
     }
 
     async fn batch(&mut self, batch: RecordBatch, token: &CancellationToken) -> Result<(), TaskError> {
