@@ -39,6 +39,8 @@ pub struct Session<'a> {
     pub shape: SessionShape,
     /// Whether the session came back to one of its products after others.
     pub has_returned: bool,
+    /// For each product of the session, how many of its steps before the last one led from it to the last product or back.
+    pub steps_between: Vec<u8>,
     /// Whether the shopper's whole history counts, not the session's course: nobody knows yet what this visit is about.
     pub is_profile: bool,
 }
@@ -82,27 +84,30 @@ fn current(entries: &[HistoryEntry]) -> Session<'_> {
     let mut events = 0;
     // How many events before the last its product was seen, too.
     let mut again_after = None;
-    let mut later_product: Option<&str> = None;
+    let mut later_place = 0;
     for entry in entries.iter().take(SESSION_EVENTS) {
         if later_ms.saturating_sub(entry.timestamp_ms).abs() > SESSION_GAP_MS {
             break;
         }
         later_ms = entry.timestamp_ms;
-        match session.products.iter().position(|seen| seen.product_id == entry.product_id) {
-            Some(place) => {
-                session.shape.times[place] = session.shape.times[place].saturating_add(1);
-                session.has_returned |= later_product.is_some_and(|later| later != entry.product_id);
-                if place == 0 {
-                    again_after = again_after.or(Some(events));
-                }
+        let known = session.products.iter().position(|seen| seen.product_id == entry.product_id);
+        let place = known.unwrap_or(session.products.len());
+        if known.is_some() {
+            session.shape.times[place] = session.shape.times[place].saturating_add(1);
+            session.has_returned |= later_place != place;
+            if place == 0 {
+                again_after = again_after.or(Some(events));
             }
-            None => {
-                let weight = (-(session.products.len() as f64) / SESSION_DECAY).exp();
-                session.products.push(SeenProduct { product_id: &entry.product_id, weight });
-                session.shape.times.push(1);
-            }
+        } else {
+            let weight = (-(place as f64) / SESSION_DECAY).exp();
+            session.products.push(SeenProduct { product_id: &entry.product_id, weight });
+            session.shape.times.push(1);
+            session.steps_between.push(0);
         }
-        later_product = Some(entry.product_id.as_str());
+        if events > 1 && (place == 0) != (later_place == 0) {
+            session.steps_between[place.max(later_place)] += 1;
+        }
+        later_place = place;
         events += 1;
     }
     session.shape.last_step = match again_after {

@@ -60,6 +60,7 @@ fn log_odds(session: &Session<'_>, lists: &[Option<&VotingList>], distance: usiz
         weights.share_of_last * share(entry_of(0, distance))
             + weights.share_of_own * share(own)
             + given(own.is_some(), weights.lists_last)
+            + weights.steps_between * f64::from(1 + session.steps_between[distance]).ln()
     };
     of_session + of_place + weights.own_rate * rate
 }

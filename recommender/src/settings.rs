@@ -49,11 +49,12 @@ pub const RETURN_PAIRS_DIVIDED_BY: u32 = 2;
 /// weighing the same. Instead a return times 1 + 8 · its share of the last product's list: RR +.001 / −.0021, DG −.0009 /
 /// −.0021.
 pub const RETURN_WEIGHTS: ReturnWeights = ReturnWeights {
-    constant: -0.48,
+    constant: -0.5,
     last: 0.58,
     share_of_last: 0.19,
     lists_last: 0.42,
     share_of_own: 0.29,
+    steps_between: 0.23,
     own_rate: 0.41,
     returned_before: 0.38,
     just_returned: -0.28,
@@ -72,6 +73,9 @@ pub struct ReturnWeights {
     pub lists_last: f64,
     /// Of the last product's share of the product's own list, without what this session itself added to it.
     pub share_of_own: f64,
+    /// Of ln(1 + the session's steps from the product to the last one or back, before its last step). 0: RR −.0004, DG −.0001
+    /// (MRR).
+    pub steps_between: f64,
     /// Of the logarithm of how much more often than usual the product's events are returns. 0: RR −.0004 / −.0014, DG ±0.
     pub own_rate: f64,
     /// The session came back to one of its products before. With the next one, 0: RR −.0004 / −.0005, DG −.0004 / −.0002.
