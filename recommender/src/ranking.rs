@@ -30,6 +30,15 @@ pub struct SeenProduct<'a> {
     pub weight: f64,
 }
 
+/// What a session itself says of one of its products and its last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tie {
+    /// How many of its steps before the last one led from the one to the other.
+    pub steps: u8,
+    /// How many of its events made a pair of them: what the lists' counts have from this session, once its events are published.
+    pub pairs: u8,
+}
+
 /// What an answer is ranked from.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Session<'a> {
@@ -39,8 +48,8 @@ pub struct Session<'a> {
     pub shape: SessionShape,
     /// Whether the session came back to one of its products after others.
     pub has_returned: bool,
-    /// For each product of the session, how many of its steps before the last one led from it to the last product or back.
-    pub steps_between: Vec<u8>,
+    /// What ties each product of the session to the last one.
+    pub ties: Vec<Tie>,
     /// Whether the shopper's whole history counts, not the session's course: nobody knows yet what this visit is about.
     pub is_profile: bool,
 }
@@ -81,10 +90,10 @@ pub fn session_of(entries: &[HistoryEntry], now_ms: Option<i64>) -> Session<'_> 
 fn current(entries: &[HistoryEntry]) -> Session<'_> {
     let mut session = Session::default();
     let mut later_ms = entries.first().map_or(0, |entry| entry.timestamp_ms);
-    let mut events = 0;
     // How many events before the last its product was seen, too.
     let mut again_after = None;
-    let mut later_place = 0;
+    // Of each event, the place of its product.
+    let mut places: Vec<usize> = Vec::with_capacity(entries.len().min(SESSION_EVENTS));
     for entry in entries.iter().take(SESSION_EVENTS) {
         if later_ms.saturating_sub(entry.timestamp_ms).abs() > SESSION_GAP_MS {
             break;
@@ -94,29 +103,49 @@ fn current(entries: &[HistoryEntry]) -> Session<'_> {
         let place = known.unwrap_or(session.products.len());
         if known.is_some() {
             session.shape.times[place] = session.shape.times[place].saturating_add(1);
-            session.has_returned |= later_place != place;
+            session.has_returned |= places.last() != Some(&place);
             if place == 0 {
-                again_after = again_after.or(Some(events));
+                again_after = again_after.or(Some(places.len()));
             }
         } else {
             let weight = (-(place as f64) / SESSION_DECAY).exp();
             session.products.push(SeenProduct { product_id: &entry.product_id, weight });
             session.shape.times.push(1);
-            session.steps_between.push(0);
         }
-        if events > 1 && (place == 0) != (later_place == 0) {
-            session.steps_between[place.max(later_place)] += 1;
-        }
-        later_place = place;
-        events += 1;
+        places.push(place);
     }
+    session.ties = ties(&places, session.products.len());
     session.shape.last_step = match again_after {
-        _ if events <= 1 => LastStep::First,
+        _ if places.len() <= 1 => LastStep::First,
         Some(1) => LastStep::Same,
         Some(_) => LastStep::Return,
         None => LastStep::New,
     };
     session
+}
+
+/// What ties the products of a session to its last one. `places` has the product of each event, the last event and the last
+/// product first.
+fn ties(places: &[usize], products: usize) -> Vec<Tie> {
+    let mut ties = vec![Tie::default(); products];
+    let mut later = vec![0; products];
+    // Of each product, events after the first one of the last product, and events of that one after its own first.
+    let (mut of_it, mut of_last) = (vec![0; products], vec![0; products]);
+    for (event, &place) in places.iter().enumerate() {
+        if event > 1 && (place == 0) != (places[event - 1] == 0) {
+            ties[place.max(places[event - 1])].steps += 1;
+        }
+        if place == 0 {
+            of_it.copy_from_slice(&later);
+        } else {
+            of_last[place] = later[0];
+        }
+        later[place] += 1;
+    }
+    for (place, tie) in ties.iter_mut().enumerate().skip(1) {
+        tie.pairs = of_it[place] + of_last[place];
+    }
+    ties
 }
 
 /// The heaviest products of a history, in its order; the first `kept`, which are the last session's, stay in any case.
@@ -510,6 +539,49 @@ mod tests {
         };
         assert!(!has_returned(&["a"]) && !has_returned(&["a", "a", "b"]) && !has_returned(&["c", "b", "a"]));
         assert!(has_returned(&["a", "b", "a"]) && has_returned(&["c", "a", "b", "a"]));
+    }
+
+    #[test]
+    fn a_session_ties_its_products_to_the_last_one_as_its_events_did() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for events in 1..30 {
+            let course: Vec<u32> = (0..events).map(|_| random.u32(0..4)).collect();
+            let names: Vec<String> = course.iter().map(u32::to_string).collect();
+            let entries: Vec<_> = names.iter().rev().map(|name| entry(name, 1)).collect();
+            let session = session_of(&entries, None);
+            let last = *course.last().unwrap();
+            for (seen, tie) in session.products.iter().zip(&session.ties) {
+                let product: u32 = seen.product_id.parse().unwrap();
+                let is_between = |step: &&[u32]| {
+                    product != last && (**step == [last, product] || **step == [product, last])
+                };
+                let steps = course[..course.len() - 1].windows(2).filter(is_between);
+                assert_eq!(usize::from(tie.steps), steps.count(), "{course:?} {product}");
+                let makes_a_pair = |&at: &usize| {
+                    let other = if course[at] == last { product } else { last };
+                    let is_one = course[at] == last || course[at] == product;
+                    is_one && product != last && course[..at].contains(&other)
+                };
+                let pairs = (0..course.len()).filter(makes_a_pair).count();
+                assert_eq!(usize::from(tie.pairs), pairs, "{course:?} {product}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_session_added_to_a_count_itself_is_no_reason_to_return() {
+        let entries = [entry("a", 4), entry("b", 3), entry("a", 2), entry("b", 1)];
+        let session = session_of(&entries, None);
+        let chance_of_b = |count: u32| {
+            let mut listed = NeighbourList::clone(list(5, &[("b", 1.0), ("x", 1.0)]).as_ref().unwrap());
+            listed.entries[0].count = count;
+            let lists = [Some(VotingList::of(listed)), None];
+            let ranked = rank(&session, &by_reference(&lists), &RepeatTable::default(), |id, _| id == "b", 1);
+            ranked[0].score
+        };
+        assert_eq!(session.ties[1].pairs, 3);
+        assert_eq!(chance_of_b(3), chance_of_b(2), "nobody else was there");
+        assert!(chance_of_b(6) > chance_of_b(3));
     }
 
     #[test]

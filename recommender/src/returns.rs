@@ -40,10 +40,11 @@ fn log_odds(session: &Session<'_>, lists: &[Option<&VotingList>], distance: usiz
         let (list, id) = (list_of(list)?, session.products[product].product_id);
         Some((list, list.entry(id, hash_of(id))?))
     };
+    let tie = session.ties[distance];
     let share = |found: Option<(&VotingList, &Neighbour)>| {
         found.map_or(0.0, |(list, entry)| {
-            // One time was this session's own.
-            let others = if entry.count == 0 { 1.0 } else { 1.0 - 1.0 / f64::from(entry.count) };
+            let own = f64::from(tie.pairs) / f64::from(entry.count.max(1));
+            let others = if entry.count == 0 { 1.0 } else { (1.0 - own).max(0.0) };
             (1.0 + 30.0 * others * f64::from(entry.score) / list.total()).ln()
         })
     };
@@ -60,7 +61,7 @@ fn log_odds(session: &Session<'_>, lists: &[Option<&VotingList>], distance: usiz
         weights.share_of_last * share(entry_of(0, distance))
             + weights.share_of_own * share(own)
             + given(own.is_some(), weights.lists_last)
-            + weights.steps_between * f64::from(1 + session.steps_between[distance]).ln()
+            + weights.steps_between * f64::from(1 + tie.steps).ln()
     };
     of_session + of_place + weights.own_rate * rate
 }

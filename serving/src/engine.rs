@@ -22,6 +22,7 @@ use filter::Filter;
 use freshness::{Freshly, rfc3339};
 use recommender::VotingList;
 use recommender::ranking::{Session, rank, session_of};
+use recommender::settings::COLD_START;
 use recommender::trending::RISE_UNIT;
 use schemas::names;
 use schemas::published::{HistoryEntry, SessionShape, Trend, Window};
@@ -281,12 +282,12 @@ impl Engine {
         filter
     }
 
-    /// Fills up from what trends: in the category first, then everywhere; without a window asked for, from the last day
+    /// Fills up from what trends: in the category first, then everywhere; without a window asked for, from the last hour
     /// first and the longer ones where that is not enough.
     fn top_up(&self, tiers: &mut Tiers<'_>, basis: &Basis, window: Option<Window>) {
         let windows = match &window {
             Some(window) => std::slice::from_ref(window),
-            None => &[Window::Day, Window::Week, Window::Month],
+            None => &COLD_START,
         };
         if let Some(category) = &basis.category {
             for &window in windows {

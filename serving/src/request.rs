@@ -86,7 +86,7 @@ pub struct RecommendationRequest {
     #[schema(value_type = Option<Seen>, default = "exclude")]
     #[param(value_type = Option<Seen>, inline)]
     pub seen: Seen,
-    /// The window of the trending tiers: `1h`, `24h`, `7d` or `30d`. Without it 24h, filled up from 7d and 30d.
+    /// The window of the trending tiers: `1h`, `24h`, `7d` or `30d`. Without it 1h, filled up from 7d and 30d.
     #[schema(value_type = Option<String>, pattern = "^(1h|24h|7d|30d)$")]
     #[param(value_type = Option<String>, pattern = "^(1h|24h|7d|30d)$")]
     pub window: Option<Window>,

@@ -3,12 +3,15 @@ use crate::data::{EventLog, Id};
 use crate::metrics::{K, Tally};
 use crate::report::Report;
 use crate::{Map, Set};
+use recommender::settings::COLD_START;
 use recommender::trending::{Ranking, TrendingIndex, sums_of};
 use recommender::user_row::{Observation, SESSION_GAP_MS};
 use recommender::{Interner, ProductRow, Symbol, UserRow};
 use schemas::published::Trend;
 
 const HOUR_MS: i64 = 3_600_000;
+/// The name of what serving answers.
+const SERVED: &str = "served";
 
 /// Products with their windows and decayed demand, and the index that ranks them: what the product stage keeps.
 #[derive(Default)]
@@ -44,8 +47,19 @@ impl Shop {
     }
 }
 
+/// What serving answers to a shopper of whom it knows nothing: see [`COLD_START`].
+fn served(lists: &[Vec<Id>]) -> Vec<Id> {
+    let mut best: Vec<Id> = Vec::with_capacity(K);
+    for item in COLD_START.iter().flat_map(|&window| &lists[Trend::Popular(window).index()]) {
+        if best.len() < K && !best.contains(item) {
+            best.push(*item);
+        }
+    }
+    best
+}
+
 /// Predicts the first event of each session from what trends, as for a shopper of whom nothing is known, by each of the trending
-/// lists, made anew every hour. What counts is what is new to the shopper: the others came back to where they had left off.
+/// lists, made anew every hour, and by what serving makes of them. What counts is what is new to the shopper: the others came back to where they had left off.
 pub fn cold_start(log: &EventLog, dataset: &str, settings: &Settings<'_>) -> Report {
     let names = Interner::default();
     log.items.iter().for_each(|item| {
@@ -55,15 +69,17 @@ pub fn cold_start(log: &EventLog, dataset: &str, settings: &Settings<'_>) -> Rep
     shop.rows.resize_with(log.items.len(), ProductRow::default);
     let mut last_ms: Map<Id, i64> = Map::default();
     let mut known: Set<(Id, Id)> = Set::default();
-    let mut counted = Trend::ALL.map(|_| vec![Tally::default(); log.users.len()]);
-    let (mut lists, mut hour) = (Trend::ALL.map(|_| Vec::new()), i64::MIN);
+    let names_of_lists: Vec<&str> = Trend::ALL.iter().map(|trend| trend.name()).chain([SERVED]).collect();
+    let mut counted = vec![vec![Tally::default(); log.users.len()]; names_of_lists.len()];
+    let (mut lists, mut hour) = (vec![Vec::new(); names_of_lists.len()], i64::MIN);
     for (done, event) in log.events.iter().enumerate() {
         let now_ms = event.timestamp_ms;
         let before = last_ms.insert(event.user, now_ms);
         if done > 0 && before.is_none_or(|before| now_ms - before > SESSION_GAP_MS) {
             if now_ms / HOUR_MS != hour {
                 hour = now_ms / HOUR_MS;
-                lists = Trend::ALL.map(|trend| shop.best(trend, now_ms, &names));
+                lists = Trend::ALL.iter().map(|&trend| shop.best(trend, now_ms, &names)).collect();
+                lists.push(served(&lists));
             }
             for (counted, list) in counted.iter_mut().zip(&lists) {
                 counted[event.user as usize]
@@ -83,10 +99,9 @@ pub fn cold_start(log: &EventLog, dataset: &str, settings: &Settings<'_>) -> Rep
             (settings.progress)("what trends", done, log.events.len());
         }
     }
-    let mut tallies: Vec<_> =
-        Trend::ALL.map(|trend| trend.name().to_owned()).into_iter().zip(counted).collect();
+    let mut tallies: Vec<_> = names_of_lists.into_iter().map(str::to_owned).zip(counted).collect();
     // First, so that it is what the others are compared with.
-    tallies.rotate_left(Trend::Rising.index());
+    tallies.rotate_right(1);
     Report::new("cold-start", dataset, &tallies)
 }
 
@@ -119,6 +134,7 @@ mod tests {
             |name: &str| report.algorithms.iter().find(|row| row.name == name).unwrap().metrics.hr_at_20;
         assert_eq!(found("1h"), 0.0, "it is empty by then");
         assert_eq!(found("24h"), 1.0);
+        assert_eq!(found("served"), 1.0, "filled up from the last day");
         assert!((found("rising") - 4.0 / 9.0).abs() < 1e-9, "once there are more than five");
     }
 }

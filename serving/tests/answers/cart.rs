@@ -1,13 +1,12 @@
 use crate::shop::{Shop, ids, sources};
 use schemas::EventKind::View;
-use schemas::published::Window;
 use serde_json::json;
 
 async fn shop() -> Shop {
     let shop = Shop::open().await;
     shop.neighbours("pan", "pans", &[("lid", 0.5, 3), ("spoon", 0.4, 2), ("pot", 0.3, 1)]).await;
     shop.neighbours("pot", "pans", &[("spoon", 0.4, 2), ("pan", 0.3, 1)]).await;
-    shop.trending(Window::Day, "", &[("pot", ""), ("top", "")]).await;
+    shop.popular("", &[("pot", ""), ("top", "")]).await;
     shop
 }
 

@@ -1,6 +1,5 @@
 use crate::shop::{self, Shop, ids};
 use schemas::EventKind::View;
-use schemas::published::Window;
 use serde_json::{Value, json};
 use service_runtime::keys::Keys;
 use serving::ServingConfig;
@@ -16,7 +15,7 @@ fn config() -> ServingConfig {
 async fn fill(shop: &Shop) {
     shop.shopper("7", 40, &[("a", View, 1)]).await;
     shop.neighbours("a", "pans", &[("x", 0.9, 12), ("y", 0.5, 1)]).await;
-    shop.trending(Window::Day, "", &[("t", "toys"), ("u", "toys")]).await;
+    shop.popular("", &[("t", "toys"), ("u", "toys")]).await;
 }
 
 async fn shop(config: ServingConfig) -> Shop {

@@ -1,6 +1,6 @@
 use crate::shop::{GENERATION, NOW_MS, Shop, config, ids, position, read_after};
 use schemas::EventKind::View;
-use schemas::published::{Marker, Window};
+use schemas::published::Marker;
 use schemas::{Position, Version, names};
 use serde_json::json;
 use service_runtime::keys::Keys;
@@ -10,7 +10,7 @@ use stores::ServingStore;
 async fn shop(config: ServingConfig) -> Shop {
     let shop = Shop::with(config, Keys::open()).await;
     shop.shopper("7", 40, &[("a", View, 2)]).await;
-    shop.trending(Window::Day, "", &[("a", ""), ("b", ""), ("c", "")]).await;
+    shop.popular("", &[("a", ""), ("b", ""), ("c", "")]).await;
     shop.serving.warm_up().await;
     shop
 }

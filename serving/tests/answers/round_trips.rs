@@ -1,6 +1,5 @@
 use crate::shop::{Shop, config, ids};
 use schemas::EventKind::View;
-use schemas::published::Window;
 use service_runtime::keys::Keys;
 use serving::ServingConfig;
 
@@ -11,8 +10,8 @@ async fn shop() -> Shop {
     shop.shopper("7", 40, &[("a", View, 1), ("b", View, 2)]).await;
     shop.neighbours("a", "pans", &[("x", 0.9, 12)]).await;
     shop.neighbours("b", "pans", &[("y", 0.9, 12)]).await;
-    shop.trending(Window::Day, "", &[("t", "pans")]).await;
-    shop.trending(Window::Day, "pans", &[("t", "pans")]).await;
+    shop.popular("", &[("t", "pans")]).await;
+    shop.popular("pans", &[("t", "pans")]).await;
     shop.serving.warm_up().await;
     shop
 }
@@ -51,7 +50,7 @@ async fn a_category_is_read_once_however_many_ask() {
 #[tokio::test]
 async fn the_refresh_reads_categories_that_were_not_at_hand() {
     let shop = shop().await;
-    shop.trending(Window::Day, "pans", &[("t", "pans"), ("late", "pans")]).await;
+    shop.popular("pans", &[("t", "pans"), ("late", "pans")]).await;
     let stop = tokio_util::sync::CancellationToken::new();
     let refresh = tokio::spawn({
         let (serving, stop) = (shop.serving.clone(), stop.clone());

@@ -13,6 +13,7 @@ use schemas::partition::partition_of;
 use schemas::proto::Product;
 use schemas::published::{
     HistoryEntry, Layout, Marker, Neighbour, NeighbourList, Trend, TrendingEntry, TrendingList, UserHistory,
+    Window,
 };
 use schemas::user::{User, UserKey};
 use schemas::{EventKind, Position, Version, names};
@@ -152,6 +153,13 @@ impl Shop {
             ..NeighbourList::default()
         };
         self.publish(names::neighbours_key(GENERATION, product), list.version, list.encode()).await;
+    }
+
+    /// As [`Self::trending`], of the last 24 hours, and so within 7 and 30 days, too.
+    pub async fn popular(&self, category: &str, products: &[(&str, &str)]) {
+        for window in [Window::Day, Window::Week, Window::Month] {
+            self.trending(window, category, products).await;
+        }
     }
 
     /// Products with their categories, the best first; shared out over the partitions.

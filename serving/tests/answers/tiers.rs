@@ -13,8 +13,8 @@ async fn shop() -> Shop {
     shop.shopper("7", 40, &[("seen", View, 1), ("bought", Purchase, 2), ("old", View, 300)]).await;
     shop.neighbours("seen", "pans", &[("x1", 0.9, 12), ("x2", 0.4, 0), ("old", 0.3, 1)]).await;
     shop.neighbours("bought", "pans", &[("x3", 0.9, 1), ("seen", 0.1, 2)]).await;
-    shop.trending(Window::Day, "", &EVERYWHERE).await;
-    shop.trending(Window::Day, "pans", &[("t1", "pans"), ("x1", "pans"), ("t3", "pans")]).await;
+    shop.popular("", &EVERYWHERE).await;
+    shop.popular("pans", &[("t1", "pans"), ("x1", "pans"), ("t3", "pans")]).await;
     shop
 }
 
@@ -76,9 +76,9 @@ async fn a_stranger_in_a_category_gets_what_trends_there() {
 }
 
 #[tokio::test]
-async fn longer_windows_fill_up_what_the_last_day_lacks() {
+async fn longer_windows_fill_up_what_the_last_hour_lacks() {
     let shop = Shop::open().await;
-    shop.trending(Window::Day, "", &[("a", "")]).await;
+    shop.trending(Window::Hour, "", &[("a", "")]).await;
     shop.trending(Window::Week, "", &[("b", ""), ("a", "")]).await;
     shop.trending(Window::Month, "", &[("c", ""), ("a", "")]).await;
     assert_eq!(ids(&shop.ok("/recommendations?k=2").await), ["a", "b"]);
