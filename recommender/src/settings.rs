@@ -69,15 +69,15 @@ pub struct ReturnWeights {
     pub constant: f64,
     /// The product is the last one.
     pub last: f64,
-    /// Of the product's share of the last product's list, without what this session itself added to it.
+    /// Of the product's share of the last product's list, without what this session itself added to it. With one of its count
+    /// taken for that instead of the session's pairs: RR +.0003, DG −.0001, and live −.0008, −.0002 (MRR).
     pub share_of_last: f64,
     /// The last product is on the product's own list.
     pub lists_last: f64,
     /// Of the last product's share of the product's own list, without what this session itself added to it.
     pub share_of_own: f64,
-    /// Of ln(1 + the session's steps from the product to the last one or back, before its last step), see
-    /// [`crate::ranking::Tie`]. 0: RR −.0004, DG −.0001
-    /// (MRR).
+    /// Of ln(1 + the session's steps from the product to the last one or back, before its last step); see
+    /// [`crate::ranking::Tie`]. 0: RR −.0004, DG −.0001 (MRR).
     pub steps_between: f64,
     /// Of the logarithm of how much more often than usual the product's events are returns. 0: RR −.0004 / −.0014, DG ±0.
     pub own_rate: f64,

@@ -59,7 +59,8 @@ fn served(lists: &[Vec<Id>]) -> Vec<Id> {
 }
 
 /// Predicts the first event of each session from what trends, as for a shopper of whom nothing is known, by each of the trending
-/// lists, made anew every hour, and by what serving makes of them. What counts is what is new to the shopper: the others came back to where they had left off.
+/// lists, made anew every hour, and by what serving makes of them. What counts is what is new to the shopper: the others came back
+/// to where they had left off.
 pub fn cold_start(log: &EventLog, dataset: &str, settings: &Settings<'_>) -> Report {
     let names = Interner::default();
     log.items.iter().for_each(|item| {
@@ -134,7 +135,7 @@ mod tests {
             |name: &str| report.algorithms.iter().find(|row| row.name == name).unwrap().metrics.hr_at_20;
         assert_eq!(found("1h"), 0.0, "it is empty by then");
         assert_eq!(found("24h"), 1.0);
-        assert_eq!(found("served"), 1.0, "filled up from the last day");
+        assert_eq!(found("served"), 1.0, "filled up from the last week");
         assert!((found("rising") - 4.0 / 9.0).abs() < 1e-9, "once there are more than five");
     }
 }

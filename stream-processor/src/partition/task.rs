@@ -41,6 +41,14 @@ const MAX_APPENDS: usize = 20_000;
 /// Rows of the state store read at a time.
 const LOAD_CHUNK: usize = 2_000;
 
+/// After what part of the first interval a partition of a stage flushes: if all did so at the same moment, events would wait behind
+/// their writes every few seconds. Multiples of 1/φ lie far apart, however many there are.
+fn phase(stage: StageName, partition: u32) -> f64 {
+    const INVERSE_GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
+    let number = 2 * f64::from(partition) + if stage == StageName::Product { 2.0 } else { 1.0 };
+    (number * INVERSE_GOLDEN_RATIO).fract()
+}
+
 impl<D: Driver> PartitionTask<D> {
     /// Works until `token` is cancelled; then flushes and returns.
     pub(crate) async fn run(
@@ -49,7 +57,8 @@ impl<D: Driver> PartitionTask<D> {
         token: CancellationToken,
     ) -> Result<(), TaskError> {
         let interval = Duration::from_millis(self.context.config.flush_interval_ms);
-        let mut next_flush = Instant::now() + interval.mul_f64(self.phase());
+        let mut next_flush =
+            Instant::now() + interval.mul_f64(phase(<D::Stage as Stage>::NAME, self.partition));
         let mut running: Option<Running<Keys<D>>> = None;
         let mut ticker = tokio::time::interval(TICK);
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -93,14 +102,6 @@ impl<D: Driver> PartitionTask<D> {
             self.flushed(done)?;
         }
         Ok(())
-    }
-
-    /// After what part of the first interval it flushes: if all partitions of both stages did so at the same moment, events
-    /// would wait behind their writes every few seconds. Multiples of 1/φ lie far apart, however many there are.
-    fn phase(&self) -> f64 {
-        const INVERSE_GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
-        let number = 2 * self.partition + u32::from(<D::Stage as Stage>::NAME == StageName::Product);
-        (f64::from(number + 1) * INVERSE_GOLDEN_RATIO).fract()
     }
 
     async fn batch(&mut self, batch: RecordBatch, token: &CancellationToken) -> Result<(), TaskError> {
@@ -195,5 +196,24 @@ async fn finished<K: Send + 'static>(running: &mut Option<Running<K>>) -> Result
             Err(TaskError::Log(LogError::Unavailable { action: "flush", reason }))
         }),
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flushes_are_spread_over_the_interval() {
+        let stages = [StageName::Shopper, StageName::Product];
+        let mut phases: Vec<f64> =
+            (0..12).flat_map(|partition| stages.map(|stage| phase(stage, partition))).collect();
+        phases.sort_by(f64::total_cmp);
+        assert!(
+            phases.first().is_some_and(|first| *first >= 0.0)
+                && phases.last().is_some_and(|last| *last < 1.0)
+        );
+        let narrowest = phases.windows(2).map(|pair| pair[1] - pair[0]).fold(1.0, f64::min);
+        assert!(narrowest > 0.5 / phases.len() as f64, "{phases:?}");
     }
 }
