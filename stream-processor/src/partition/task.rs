@@ -45,7 +45,7 @@ const LOAD_CHUNK: usize = 2_000;
 /// their writes every few seconds. Multiples of 1/φ lie far apart, however many there are.
 fn phase(stage: StageName, partition: u32) -> f64 {
     const INVERSE_GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
-    let number = 2 * f64::from(partition) + if stage == StageName::Product { 2.0 } else { 1.0 };
+    let number = 2.0 * f64::from(partition) + if stage == StageName::Product { 2.0 } else { 1.0 };
     (number * INVERSE_GOLDEN_RATIO).fract()
 }
 
