@@ -209,8 +209,14 @@ impl TrendingIndex {
             b.bounds[w].cmp(&a.bounds[w]).then_with(|| name_order(a.product, b.product))
         };
         if best.len() > PUBLISHED {
-            best.select_nth_unstable_by(PUBLISHED - 1, order);
-            best.truncate(PUBLISHED);
+            // Numbers are told apart many times faster than names, of which only those of equals at the end are needed.
+            let mut weights: Vec<u32> = best.iter().map(|entry| entry.bounds[w]).collect();
+            let (_, &mut last, _) = weights.select_nth_unstable_by(PUBLISHED - 1, |a, b| b.cmp(a));
+            best.retain(|entry| entry.bounds[w] >= last);
+            if best.len() > PUBLISHED {
+                best.select_nth_unstable_by(PUBLISHED - 1, order);
+                best.truncate(PUBLISHED);
+            }
         }
         let stale: Vec<Symbol> =
             best.iter().filter(|entry| entry.minute < minute).map(|entry| entry.product).collect();

@@ -18,6 +18,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+/// After trending lists were made, the partition does other things for at least so many times as long. In a large shop every list
+/// is made anew from all products whenever the stream's minute changes: that is once a minute as events come, but at every turn
+/// when old ones are worked through.
+const TRENDING_RESTS: u32 = 4;
+/// But no longer than this: what took long may have waited for a store.
+const LONGEST_REST: Duration = Duration::from_secs(5);
+
 /// The product stage: rows are ranked and published; nothing goes back to the log.
 pub(crate) struct ProductDriver {
     pub(crate) context: Arc<Context>,
@@ -196,9 +203,11 @@ impl Driver for ProductDriver {
     async fn tick(&mut self) -> Result<(), TaskError> {
         self.rank_stale().await;
         if Instant::now() >= self.next_trending {
+            let begun = Instant::now();
             self.trending().await?;
-            self.next_trending =
-                Instant::now() + Duration::from_millis(self.context.config.trending_interval_ms);
+            let interval = Duration::from_millis(self.context.config.trending_interval_ms);
+            let rest = (begun.elapsed() * TRENDING_RESTS).min(LONGEST_REST);
+            self.next_trending = Instant::now() + interval.max(rest);
         }
         Ok(())
     }
