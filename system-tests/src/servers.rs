@@ -194,7 +194,7 @@ listen = "{serving}"
             "serving" => self.serving,
             _ => self.processor,
         };
-        ready(name, address).await?;
+        ready(name, address).await.with_context(|| format!("it said: {}", program.said()))?;
         Ok(program)
     }
 }

@@ -169,7 +169,7 @@ async fn reasons_are_facts_that_are_stored() {
     );
     assert_eq!(reason("x2")["code"], "similar");
     assert_eq!(reason("x3")["text"], "seen once in one session with bought, bought in this session");
-    assert_eq!(reason("t2")["text"], "10 events within 24h in the shop");
+    assert_eq!(reason("t2")["text"], "10 events within 7d in the shop");
     assert_eq!(reason("t1")["category_id"], "pans");
     let plain = shop.ok("/recommendations?user_id=7").await;
     assert_eq!(plain["items"][0]["reason"], json!(null));
