@@ -2,11 +2,12 @@
 
 use crate::given;
 use crate::program::{Program, free_address, until};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use event_log::kafka::{KafkaLog, KafkaSettings};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use xtask::services::redis_command;
 
 /// Variables that name the servers.
@@ -188,13 +189,25 @@ listen = "{serving}"
     /// # Errors
     /// When it does not become ready.
     pub async fn start_ready(&self, name: &str) -> Result<Program> {
-        let program = self.start(name)?;
+        let mut program = self.start(name)?;
         let address = match name {
             "ingest" => self.ingest,
             "serving" => self.serving,
             _ => self.processor,
         };
-        ready(name, address).await.with_context(|| format!("it said: {}", program.said()))?;
+        let ended = async {
+            loop {
+                if let Some(status) = program.ended()? {
+                    bail!("{name} ended with {status}");
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let is_ready = tokio::select! {
+            ready = ready(name, address) => ready,
+            ended = ended => ended,
+        };
+        is_ready.with_context(|| format!("it said: {}", program.said()))?;
         Ok(program)
     }
 }

@@ -255,7 +255,7 @@ async fn only_force_rolls_back_to_a_generation_of_which_redis_lost_data() -> Res
         return Ok(());
     }
     let scratch = tempfile::tempdir()?;
-    let (names, old) = unique("lost", 8_000);
+    let (names, old) = unique("lost", 5_500);
     let new = old + 1;
     let installation = Installation::new(scratch.path(), &names, &names, old, Redis::Single)?;
     let config = installation.config_argument();

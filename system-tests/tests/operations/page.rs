@@ -65,7 +65,7 @@ async fn the_page_of_three_services_with_keys_asks_for_one_and_finds_serving() -
     let scratch = tempfile::tempdir()?;
     let unique = std::process::id() % 500;
     let names = format!("page{unique}");
-    let plain = Installation::new(scratch.path(), &names, &names, (7_000 + unique) as u16, Redis::Single)?;
+    let plain = Installation::new(scratch.path(), &names, &names, (3_500 + unique) as u16, Redis::Single)?;
     let keys = format!("keys = [{{ name = \"operators\", hash = \"{KEY_HASH}\", scopes = [\"read\"] }}]\n");
     let page = format!("http://{}", plain.processor);
     let changes = [
