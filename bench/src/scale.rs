@@ -9,7 +9,7 @@ use crate::report::Figure;
 use crate::workload::{Click, Workload};
 
 /// Products and users of a small and of a large shop.
-const SHOPS: [(u64, u64); 2] = [(10_000, 100_000), (100_000, 1_000_000)];
+const SHOPS: [(u64, u64); 2] = [(10_000, 100_000), (1_000_000, 10_000_000)];
 /// Events that a restarted processor finds.
 const WAITING: usize = 1_000;
 /// An event of each user, with so many ms in between.

@@ -3,7 +3,8 @@
 use std::hint::black_box;
 
 use recommender::VotingList;
-use recommender::ranking::{rank, session_of};
+use recommender::ranking::rank;
+use recommender::session::session_of;
 use schemas::EventKind;
 use schemas::published::{HistoryEntry, Neighbour, NeighbourList, RepeatTable};
 

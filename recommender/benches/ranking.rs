@@ -1,7 +1,8 @@
 //! How long it takes to rank an answer. `cargo bench -p recommender`
 
 use recommender::VotingList;
-use recommender::ranking::{Session, rank, session_of};
+use recommender::ranking::rank;
+use recommender::session::{Session, session_of};
 use schemas::EventKind;
 use schemas::published::{HistoryEntry, Neighbour, NeighbourList, RepeatTable};
 

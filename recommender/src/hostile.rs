@@ -4,7 +4,8 @@
 
 use crate::neighbours::{DirectList, Sums, direct_list, two_hop_list};
 use crate::publishing::{direct_of, published_list};
-use crate::ranking::{rank, session_of};
+use crate::ranking::rank;
+use crate::session::session_of;
 use crate::trending::sums_of;
 use crate::user_row::{Observation, decode_history};
 use crate::voting::VotingList;
@@ -78,7 +79,7 @@ fn neighbours(list: &NeighbourList, names: &Interner) {
     let entries = UserHistory::default().entries;
     let mut session = session_of(&entries, None);
     session.shape.times.push(1);
-    session.products.push(crate::ranking::SeenProduct { product_id: "p", weight: 1.0 });
+    session.products.push(crate::session::SeenProduct { product_id: "p", weight: 1.0 });
     let list = VotingList::of(list.clone());
     rank(&session, &[Some(&list)], &RepeatTable::default(), |_, _| true, 10);
 }

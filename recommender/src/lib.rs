@@ -16,6 +16,7 @@ pub mod ranking;
 pub mod repeats;
 mod returns;
 pub mod rising;
+pub mod session;
 pub mod settings;
 mod sums;
 pub mod trending;

@@ -1,7 +1,7 @@
 //! What speaks for a return to a product of the session, and how likely that makes it beside something new.
 
-use crate::ranking::Session;
 use crate::repeats::{return_chance, usual_rate};
+use crate::session::Session;
 use crate::settings::{OWN_RATE_PRIOR, RETURN_WEIGHTS};
 use crate::voting::{VotingList, hash_of};
 use schemas::published::{Demand, LastStep, Neighbour, NeighbourList, RepeatTable};

@@ -77,7 +77,7 @@ pub struct ReturnWeights {
     /// Of the last product's share of the product's own list, without what this session itself added to it.
     pub share_of_own: f64,
     /// Of ln(1 + the session's steps from the product to the last one or back, before its last step); see
-    /// [`crate::ranking::Tie`]. 0: RR −.0004, DG −.0001 (MRR).
+    /// [`crate::session::Tie`]. 0: RR −.0004, DG −.0001 (MRR).
     pub steps_between: f64,
     /// Of the logarithm of how much more often than usual the product's events are returns. 0: RR −.0004 / −.0014, DG ±0.
     pub own_rate: f64,

@@ -1,7 +1,8 @@
 use super::Given;
 use super::freshness::rfc3339;
 use crate::answer::{Reason, ReasonCode};
-use recommender::ranking::{Ranked, Session};
+use recommender::ranking::Ranked;
+use recommender::session::Session;
 use schemas::EventKind;
 use schemas::published::{HistoryEntry, TrendingEntry, Window};
 
@@ -69,7 +70,7 @@ const fn done(kind: EventKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use recommender::ranking::session_of;
+    use recommender::session::session_of;
 
     #[test]
     fn what_was_done_before_is_not_said_to_be_of_this_session() {

@@ -5,7 +5,8 @@ use crate::reader::Read;
 use crate::snapshots::TrendingLists;
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
-use recommender::ranking::{Ranked, Session};
+use recommender::ranking::Ranked;
+use recommender::session::Session;
 use schemas::published::{HistoryEntry, TrendingEntry, Window};
 use std::sync::Arc;
 
