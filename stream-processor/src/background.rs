@@ -5,8 +5,9 @@ use std::thread::available_parallelism;
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How much the system is to prefer other threads to these (the niceness of `setpriority(2)`): each step is a tenth of CPU time.
-const NICENESS: i32 = 3;
+/// How much more the system is to prefer other threads to these (the niceness of `setpriority(2)`): each step is a tenth of CPU
+/// time.
+const NICER: i32 = 3;
 
 /// Runs tasks that compute for long on threads of their own, which the system runs when it has nothing better to do. Among the
 /// other tasks, each of them would wait until these have had enough.
@@ -20,13 +21,14 @@ impl Background {
         if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
             return Self::default();
         }
+        let own = rustix::process::getpriority_process(None).unwrap_or_default();
         let threads = available_parallelism().map_or(1, NonZero::get);
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("background")
-            .on_thread_start(|| {
+            .on_thread_start(move || {
                 // Where that is not allowed, they are as good as others.
-                let _ = rustix::process::setpriority_process(None, NICENESS);
+                let _ = rustix::process::setpriority_process(None, own + NICER);
             })
             .enable_all()
             .build();
