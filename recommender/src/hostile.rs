@@ -11,7 +11,7 @@ use crate::user_row::{Observation, decode_history};
 use crate::voting::VotingList;
 use crate::{Interner, ProductRow, Symbol, UserRow};
 use schemas::event::MAX_TIME_MS;
-use schemas::published::{NeighbourList, RepeatTable, UserHistory};
+use schemas::published::{HistoryEntry, NeighbourList, RepeatTable, UserHistory};
 use schemas::{EventKind, Version};
 use smol_str::SmolStr;
 
@@ -76,10 +76,8 @@ fn product(mut row: ProductRow, names: &Interner) {
 
 fn neighbours(list: &NeighbourList, names: &Interner) {
     fill(&direct_of(list, names), names);
-    let entries = UserHistory::default().entries;
-    let mut session = session_of(&entries, None);
-    session.shape.times.push(1);
-    session.products.push(crate::session::SeenProduct { product_id: "p", weight: 1.0 });
+    let entries = [HistoryEntry { product_id: "p".into(), kind: EventKind::View, timestamp_ms: 0 }];
+    let session = session_of(&entries, None);
     let list = VotingList::of(list.clone());
     rank(&session, &[Some(&list)], &RepeatTable::default(), |_, _| true, 10);
 }

@@ -43,8 +43,10 @@ fn log_odds(session: &Session<'_>, lists: &[Option<&VotingList>], distance: usiz
     let tie = session.ties[distance];
     let share = |found: Option<(&VotingList, &Neighbour)>| {
         found.map_or(0.0, |(list, entry)| {
-            let own = f64::from(tie.pairs) / f64::from(entry.count.max(1));
-            let others = if entry.count == 0 { 1.0 } else { (1.0 - own).max(0.0) };
+            let others = match entry.count {
+                0 => 1.0,
+                count => (1.0 - f64::from(tie.pairs) / f64::from(count)).max(0.0),
+            };
             (1.0 + 30.0 * others * f64::from(entry.score) / list.total()).ln()
         })
     };
