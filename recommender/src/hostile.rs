@@ -96,7 +96,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// A row of each kind, packed.
-    fn packed() -> [Vec<u8>; 3] {
+    fn packed() -> [Vec<u8>; 4] {
         let names = Interner::default();
         let (mut user, mut product) = (UserRow::default(), ProductRow::default());
         for i in 0..60i64 {
@@ -112,7 +112,12 @@ mod tests {
             product.observe(EventKind::View, 1, Some("home"), timestamp_ms);
             product.add_pair(other, 1 << 20, timestamp_ms);
         }
-        [user.encode(&names), product.encode(&names), user.encode_history(&names)]
+        let popularity = |_, _| Some(*product.co.popularity());
+        let direct = direct_list(&product.co, product.buckets.newest_ms(), popularity, |a, b| a.0.cmp(&b.0));
+        let category = |_, _: &str| Some(SmolStr::default());
+        let list =
+            published_list(Version::of(1, 1), "home".into(), &direct, &direct.entries, &names, category);
+        [user.encode(&names), product.encode(&names), user.encode_history(&names), list.encode()]
     }
 
     proptest! {
@@ -120,7 +125,7 @@ mod tests {
 
         #[test]
         fn damaged_rows_are_refused_or_worked_with(
-            kind in 0usize..3,
+            kind in 0usize..4,
             damages in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
             cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
         ) {
