@@ -172,9 +172,14 @@ impl PartitionStatus {
         shared.freshness = newest.or(shared.freshness);
     }
 
+    /// The log's end as far as it is known. It is looked at now and then only; what was processed meanwhile was in it too.
+    pub(crate) fn end(&self) -> u64 {
+        self.log_end.load(Ordering::Relaxed).max(self.processed.load(Ordering::Relaxed))
+    }
+
     /// Records in the log whose effects are not visible yet.
     pub fn lag_records(&self) -> u64 {
-        self.log_end.load(Ordering::Relaxed).saturating_sub(self.visible.load(Ordering::Relaxed))
+        self.end().saturating_sub(self.visible.load(Ordering::Relaxed))
     }
 
     /// How long the oldest record has waited whose effects are not visible yet, in ms.
@@ -320,6 +325,17 @@ mod tests {
         assert_eq!((status.lag_records(), status.lag_ms(9_000)), (0, 0));
         assert_eq!(status.freshness_ms(9_000), Some(4_310));
         assert_eq!(status.freshness_ms(60_000), None, "that was a while ago");
+    }
+
+    #[test]
+    fn what_was_processed_waits_before_the_logs_end_is_looked_at_again() {
+        let status = PartitionStatus::new(StageName::Product, 0);
+        status.saw_end(10, 1_000);
+        status.became_visible(Covers::all_before(10), 1_000);
+        status.folded(batch(15, 1_800), std::iter::empty(), 1_900);
+        assert_eq!((status.lag_records(), status.lag_ms(2_000)), (5, 200));
+        status.became_visible(Covers::all_before(15), 2_100);
+        assert_eq!((status.lag_records(), status.lag_ms(2_200)), (0, 0));
     }
 
     #[test]

@@ -107,6 +107,8 @@ impl Sampler {
     pub(super) async fn look(&mut self, processor: &Processor) -> Status {
         let context = processor.context();
         let at_ms = context.parts.clock.now_ms();
+        // First, so that what is counted and not visible is among the records that wait.
+        let outcomes = processor.registry().outcomes().into();
         let reports = processor.registry().report(at_ms);
         self.take_rates(&reports);
         let stages = StageName::ALL.map(|stage| self.stage(stage.as_str(), &reports));
@@ -115,7 +117,7 @@ impl Sampler {
             at_ms,
             generation: context.config.generation,
             stages: stages.into(),
-            outcomes: processor.registry().outcomes().into(),
+            outcomes,
             partitions: reports.into_iter().map(owned).collect(),
             others: others(processor).await,
             copy: self.copy.clone(),

@@ -80,11 +80,13 @@ impl From<OutcomeCounts> for Outcomes {
 ))]
 pub(super) async fn lag(State(admin): State<Admin>, _: Authorized<Read>) -> Result<Json<LagReport>, Problem> {
     let processor = admin.processor()?;
+    // Outcomes first: events that are counted there and not visible yet are then among those that wait.
+    let outcomes = processor.registry().outcomes().into();
     let partitions = processor.registry().report(processor.context().parts.clock.now_ms());
     Ok(Json(LagReport {
         lag_records: partitions.iter().map(|partition| partition.lag_records).sum(),
         lag_ms: partitions.iter().map(|partition| partition.lag_ms).max().unwrap_or(0),
-        outcomes: processor.registry().outcomes().into(),
+        outcomes,
         partitions,
         others: super::figures::others(processor).await,
     }))

@@ -119,7 +119,7 @@ impl Registry {
                     processed: load(&status.processed),
                     visible: load(&status.visible),
                     stored: load(&status.stored),
-                    log_end: load(&status.log_end),
+                    log_end: status.end(),
                     records: load(&status.records),
                     stream_time_ms: (stream_time_ms != i64::MIN).then_some(stream_time_ms),
                     last_progress_ms: (folded_at_ms > 0).then_some(folded_at_ms),
