@@ -59,6 +59,9 @@ async fn shop((products, users): (u64, u64), events: usize) -> Result<Shop> {
         };
         click.record(user as usize, now_ms)
     });
+    // The larger one takes minutes, in which nothing else is seen.
+    let name = format!("{}k products and {}k users", products / 1_000, users / 1_000);
+    eprintln!("scale: making a shop of {name}");
     fill(&parts, PARTITIONS, known).await?;
     process(&parts, PARTITIONS, users as usize).await?;
     let mut others = workload
@@ -67,11 +70,13 @@ async fn shop((products, users): (u64, u64), events: usize) -> Result<Shop> {
         .enumerate()
         .map(|(number, click)| click.record(users as usize + number, now_ms));
     fill(&parts, PARTITIONS, others.by_ref().take(WAITING)).await?;
+    eprintln!("scale: restarting");
     let restarted = process(&parts, PARTITIONS, users as usize + WAITING).await?;
     fill(&parts, PARTITIONS, others).await?;
+    eprintln!("scale: {events} events");
     let spent = process(&parts, PARTITIONS, users as usize + WAITING + events).await?;
     Ok(Shop {
-        name: format!("{}k products and {}k users", products / 1_000, users / 1_000),
+        name,
         micros_per_event: spent.cpu * 1e6 / events as f64,
         restart_seconds: restarted.caught_up.as_secs_f64(),
         resident_bytes: resident_bytes()?,

@@ -2,14 +2,19 @@
 //!
 //! A product's window sums and its rise only shrink as time passes without events, so those taken earlier are upper bounds.
 //! The best k are found by looking at the highest bounds, replacing these by exact sums, and repeating until the k best are
-//! exact.
+//! exact. Of many products, the few with the highest bounds are kept apart (`board`): the others come into it again only by
+//! their own events, or when too many of the few have fallen behind.
+
+mod board;
 
 use crate::ProductRow;
 use crate::buckets::WindowSum;
 use crate::interner::Symbol;
 use crate::rising::rise;
+use board::{Board, KEPT, Standing, cut};
 use hashbrown::{HashMap, HashSet};
 use schemas::published::{Trend, Window};
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// How many lists a product may be in, each of which it has a weight for.
@@ -21,11 +26,9 @@ const MINUTE_MS: i64 = 60_000;
 /// Products published per list.
 pub const PUBLISHED: usize = 100;
 
-/// Changes between two rankings of a list beyond which all products are looked at again.
-const REMEMBERED: usize = 1_000;
-
 /// Upper bounds of a product's weights, in the order of [`Trend::ALL`].
 pub type Bounds = [u32; TRENDS];
+const EMPTY: Bounds = [0; TRENDS];
 
 #[derive(Debug)]
 struct Entry {
@@ -48,36 +51,16 @@ pub struct TrendingIndex {
     category_names: Vec<Arc<str>>,
     /// Places by category number.
     members: Vec<Vec<u32>>,
-    /// The best of all categories, in the order of [`Trend::ALL`].
-    overall: [Overall; TRENDS],
+    /// The lists of all categories together.
+    overall: Boards,
+    /// By category number; `None` where there are so few members that all are looked at.
+    of_category: Vec<Option<Box<Boards>>>,
+    /// Entries whose bounds are all 0.
+    empty: usize,
 }
 
-/// The best products of all categories as ranked last, and what may have got among them since: within a minute, a product
-/// gets there by its own events alone.
-#[derive(Debug, Default)]
-struct Overall {
-    /// As of which minute it was ranked; `None` when everything has to be looked at.
-    minute: Option<u32>,
-    best: Vec<Symbol>,
-    /// What a product needs to be among them.
-    floor: u32,
-    /// Products that have it, and changed since.
-    changed: Vec<Symbol>,
-}
-
-impl Overall {
-    /// A product's exact weight is new; `before` is what was exact until now, or a bound of it.
-    fn changed(&mut self, product: Symbol, before: u32, now: u32) {
-        let is_among = now > 0 && now >= self.floor;
-        // Who takes the place of one that falls behind is not known; and of many, none is worth to be remembered.
-        let is_over = !is_among && now < before && self.best.contains(&product);
-        if is_over || self.changed.len() >= REMEMBERED {
-            *self = Self::default();
-        } else if is_among && self.minute.is_some() {
-            self.changed.push(product);
-        }
-    }
-}
+/// In the order of [`Trend::ALL`].
+type Boards = [Board; TRENDS];
 
 /// One product of a [`Ranking`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,21 +121,29 @@ impl TrendingIndex {
     ) {
         let place = self.place(product, categories);
         let entry = &mut self.entries[place as usize];
-        for ((overall, before), sum) in self.overall.iter_mut().zip(entry.bounds).zip(sums) {
-            overall.changed(product, before, narrow(sum.weight));
-        }
-        entry.bounds = sums.map(|sum| narrow(sum.weight));
         entry.counts = sums.map(|sum| narrow(sum.count));
         entry.minute = minute_of(now_ms);
+        self.set_bounds(place, sums.map(|sum| narrow(sum.weight)));
     }
 
     /// Takes the categories and stored bounds of a product whose row was not looked at yet.
     pub fn restore(&mut self, product: Symbol, categories: &[impl AsRef<str>], bounds: Bounds) {
         let place = self.place(product, categories);
-        let entry = &mut self.entries[place as usize];
+        self.entries[place as usize].minute = 0;
+        self.set_bounds(place, bounds);
+    }
+
+    fn set_bounds(&mut self, place: u32, bounds: Bounds) {
+        let Self { entries, overall, of_category, empty, .. } = self;
+        let entry = &mut entries[place as usize];
+        *empty = *empty + usize::from(bounds == EMPTY) - usize::from(entry.bounds == EMPTY);
         entry.bounds = bounds;
-        entry.minute = 0;
-        self.overall = Default::default();
+        offer(overall, place, bounds);
+        for &number in &entry.categories {
+            if let Some(boards) = &mut of_category[number as usize] {
+                offer(boards, place, bounds);
+            }
+        }
     }
 
     /// The categories there are.
@@ -186,74 +177,65 @@ impl TrendingIndex {
         name_order: impl Fn(Symbol, Symbol) -> std::cmp::Ordering,
     ) -> Ranking {
         let (w, minute) = (trend.index(), minute_of(now_ms));
-        let overall = &self.overall[w];
-        let mut best: Vec<&Entry> = match category {
-            None if overall.minute == Some(minute) => {
-                let products = overall.best.iter().chain(&overall.changed);
-                let mut places: Vec<u32> = products.map(|product| self.places[product]).collect();
-                places.sort_unstable();
-                places.dedup();
-                places.into_iter().map(|place| &self.entries[place as usize]).collect()
-            }
-            None => self.entries.iter().filter(|entry| entry.bounds[w] > 0).collect(),
-            Some(category) => self
-                .categories
-                .get(category)
-                .into_iter()
-                .flat_map(|&number| &self.members[number as usize])
-                .map(|&place| &self.entries[place as usize])
-                .filter(|entry| entry.bounds[w] > 0)
-                .collect(),
+        let number = match category.map(|category| self.categories.get(category)) {
+            None => None,
+            Some(None) => return Ranking::Exact(Vec::new()),
+            Some(Some(&number)) => Some(number),
         };
-        let order = |a: &&Entry, b: &&Entry| {
-            b.bounds[w].cmp(&a.bounds[w]).then_with(|| name_order(a.product, b.product))
+        let entries = &self.entries;
+        let order = |a: &Standing, b: &Standing| {
+            let product = |standing: &Standing| entries[standing.place as usize].product;
+            b.weight.cmp(&a.weight).then_with(|| name_order(product(a), product(b)))
         };
-        if best.len() > PUBLISHED {
-            // Numbers are told apart many times faster than names, of which only those of equals at the end are needed.
-            let mut weights: Vec<u32> = best.iter().map(|entry| entry.bounds[w]).collect();
-            let (_, &mut last, _) = weights.select_nth_unstable_by(PUBLISHED - 1, |a, b| b.cmp(a));
-            best.retain(|entry| entry.bounds[w] >= last);
-            if best.len() > PUBLISHED {
-                best.select_nth_unstable_by(PUBLISHED - 1, order);
-                best.truncate(PUBLISHED);
+        let standing = |place: u32| {
+            let weight = entries[place as usize].bounds[w];
+            (weight > 0).then_some(Standing { weight, place })
+        };
+        let best = match number {
+            None => {
+                let all = || (0..entries.len() as u32).filter_map(standing);
+                best_of(&mut self.overall[w], all, standing, order)
             }
-        }
+            Some(number) if self.members[number as usize].len() <= KEPT => {
+                let members = self.members[number as usize].iter();
+                let mut all: Vec<Standing> = members.filter_map(|&place| standing(place)).collect();
+                cut(&mut all, PUBLISHED, order);
+                all.sort_unstable_by(order);
+                all
+            }
+            Some(number) => {
+                let boards = self.of_category[number as usize].get_or_insert_default();
+                let all = || self.members[number as usize].iter().filter_map(|&place| standing(place));
+                // Who was in it once may have another category now.
+                let is_in = |place: u32| entries[place as usize].categories.contains(&number);
+                best_of(&mut boards[w], all, |place| standing(place).filter(|_| is_in(place)), order)
+            }
+        };
+        let best = best.iter().map(|standing| &entries[standing.place as usize]);
         let stale: Vec<Symbol> =
-            best.iter().filter(|entry| entry.minute < minute).map(|entry| entry.product).collect();
+            best.clone().filter(|entry| entry.minute < minute).map(|entry| entry.product).collect();
         if !stale.is_empty() {
             return Ranking::Needs(stale);
         }
-        best.sort_unstable_by(order);
-        let product = |entry: &&Entry| TrendingProduct {
+        let product = |entry: &Entry| TrendingProduct {
             product: entry.product,
             sum: WindowSum { weight: u64::from(entry.bounds[w]), count: u64::from(entry.counts[w]) },
         };
-        let best: Vec<TrendingProduct> = best.iter().map(product).collect();
-        if category.is_none() {
-            let last = best.last().filter(|_| best.len() == PUBLISHED);
-            self.overall[w] = Overall {
-                minute: Some(minute),
-                best: best.iter().map(|best| best.product).collect(),
-                floor: last.map_or(0, |last| narrow(last.sum.weight)),
-                changed: Vec::new(),
-            };
-        }
-        Ranking::Exact(best)
+        Ranking::Exact(best.map(product).collect())
     }
 
-    /// Drops products whose windows are all empty and that do not rise. Places move: costs a pass over the index, so call it seldom.
+    /// Drops products whose windows are all empty and that do not rise, when these are many. Places move: everything is looked
+    /// at again afterwards.
     pub fn compact(&mut self) {
-        let gone: HashSet<Symbol> = self
-            .entries
-            .iter()
-            .filter(|entry| entry.bounds == [0; TRENDS])
-            .map(|entry| entry.product)
-            .collect();
-        if gone.is_empty() {
+        if self.empty <= self.entries.len() / 8 {
             return;
         }
+        let gone: HashSet<Symbol> =
+            self.entries.iter().filter(|entry| entry.bounds == EMPTY).map(|entry| entry.product).collect();
         self.entries.retain(|entry| !gone.contains(&entry.product));
+        self.empty = 0;
         self.overall = Default::default();
+        self.of_category.iter_mut().for_each(|boards| *boards = None);
         self.places.clear();
         self.members.iter_mut().for_each(Vec::clear);
         for (place, entry) in self.entries.iter().enumerate() {
@@ -279,8 +261,9 @@ impl TrendingIndex {
             }
             None => {
                 let place = self.entries.len() as u32;
-                let (bounds, counts) = ([0; TRENDS], [0; TRENDS]);
+                let (bounds, counts) = (EMPTY, EMPTY);
                 self.entries.push(Entry { product, bounds, counts, minute: 0, categories: Box::default() });
+                self.empty += 1;
                 self.places.insert(product, place);
                 place
             }
@@ -298,11 +281,33 @@ impl TrendingIndex {
         }
         let number = self.members.len() as u32;
         self.members.push(Vec::new());
+        self.of_category.push(None);
         let name: Arc<str> = category.into();
         self.category_names.push(Arc::clone(&name));
         self.categories.insert(name, number);
         number
     }
+}
+
+fn offer(boards: &mut Boards, place: u32, bounds: Bounds) {
+    for (board, weight) in boards.iter_mut().zip(bounds) {
+        board.offer(Standing { weight, place });
+    }
+}
+
+/// The best that a board knows, the best first; of `all` when it does not know enough.
+fn best_of<A: Iterator<Item = Standing>>(
+    board: &mut Board,
+    all: impl FnOnce() -> A,
+    standing: impl Fn(u32) -> Option<Standing>,
+    order: impl Fn(&Standing, &Standing) -> Ordering,
+) -> Vec<Standing> {
+    let best = board.best(&standing, &order);
+    if board.vouches_for(&best, &order) {
+        return best;
+    }
+    board.remake(all(), &order);
+    board.best(standing, order)
 }
 
 #[cfg(test)]
@@ -311,6 +316,14 @@ mod tests {
     use schemas::EventKind;
 
     const HOUR_MS: i64 = 3_600_000;
+    /// More than are kept apart, also of one category.
+    const PRODUCTS: u32 = 2_500;
+
+    const TREND: Trend = Trend::Popular(Window::Day);
+
+    fn category_of(product: u32) -> &'static str {
+        if product.is_multiple_of(2) { "even" } else { "odd" }
+    }
 
     fn by_number(a: Symbol, b: Symbol) -> std::cmp::Ordering {
         a.0.cmp(&b.0)
@@ -329,8 +342,8 @@ mod tests {
                 Ranking::Exact(best) => return best.iter().map(|best| best.product.0).collect(),
                 Ranking::Needs(products) => {
                     for product in products {
-                        let category = if product.0 % 2 == 0 { "even" } else { "odd" };
-                        index.update(product, &[category], &sums_of(&rows[product.0 as usize], now), now);
+                        let sums = sums_of(&rows[product.0 as usize], now);
+                        index.update(product, &[category_of(product.0)], &sums, now);
                     }
                 }
             }
@@ -349,7 +362,7 @@ mod tests {
     }
 
     fn rows() -> Vec<ProductRow> {
-        (0..500u32)
+        (0..PRODUCTS)
             .map(|product| {
                 let mut row = ProductRow::default();
                 for i in 0..(product * 7919 % 97) {
@@ -372,10 +385,9 @@ mod tests {
             for trend in Trend::ALL {
                 let mut index = TrendingIndex::default();
                 for (product, row) in rows.iter().enumerate() {
-                    let category = if product % 2 == 0 { "even" } else { "odd" };
                     index.restore(
                         Symbol(product as u32),
-                        &[category],
+                        &[category_of(product as u32)],
                         coarse_bounds(&sums_of(row, row.buckets.newest_ms())),
                     );
                 }
@@ -388,42 +400,79 @@ mod tests {
     }
 
     #[test]
-    fn the_best_of_all_are_right_after_every_event() {
+    fn the_best_are_right_after_every_event() {
         let (mut rows, mut index, mut now) = (rows(), TrendingIndex::default(), 105 * HOUR_MS);
-        let categories: [&str; 0] = [];
         for (product, row) in rows.iter().enumerate() {
-            index.update(Symbol(product as u32), &categories, &sums_of(row, now), now);
+            index.update(Symbol(product as u32), &[category_of(product as u32)], &sums_of(row, now), now);
         }
         let mut random = fastrand::Rng::with_seed(7);
-        for round in 0..400 {
-            now += random.i64(0..20_000);
-            for _ in 0..random.usize(0..6) {
-                let product = random.usize(0..500);
+        for round in 0..200 {
+            // Also a while without events, in which the best of an hour fall behind.
+            now += if round % 67 == 66 { HOUR_MS / 2 } else { random.i64(0..120_000) };
+            for _ in 0..random.usize(0..12) {
+                let product = random.u32(0..PRODUCTS);
                 // Also late ones, which change a longer window only.
                 let timestamp_ms = now - random.i64(0..3) * 2 * HOUR_MS;
-                rows[product].observe(EventKind::View, random.u32(1..4), None, timestamp_ms);
-                index.update(Symbol(product as u32), &categories, &sums_of(&rows[product], now), now);
+                let row = &mut rows[product as usize];
+                row.observe(EventKind::View, random.u32(1..4), None, timestamp_ms);
+                index.update(Symbol(product), &[category_of(product)], &sums_of(row, now), now);
             }
-            if round == 200 {
+            if round == 100 {
                 index.compact();
             }
             for trend in Trend::ALL {
                 let expected = sorted(&rows, trend, now, |_| true);
                 assert_eq!(settle(&mut index, &rows, trend, None, now), expected, "{trend:?}, round {round}");
+                let expected = sorted(&rows, trend, now, |product| category_of(product) == "even");
+                let found = settle(&mut index, &rows, trend, Some("even"), now);
+                assert_eq!(found, expected, "{trend:?} among the even ones, round {round}");
             }
         }
     }
 
     #[test]
-    fn compaction_drops_only_what_no_window_holds() {
-        let rows = rows();
+    fn a_product_that_changes_its_category_changes_lists() {
+        let (rows, now) = (rows(), 105 * HOUR_MS);
         let mut index = TrendingIndex::default();
         for (product, row) in rows.iter().enumerate() {
-            index.update(Symbol(product as u32), &["even"], &sums_of(row, 106 * HOUR_MS), 106 * HOUR_MS);
+            index.update(Symbol(product as u32), &[category_of(product as u32)], &sums_of(row, now), now);
         }
-        let before = settle(&mut index, &rows, Window::Day.into(), None, 106 * HOUR_MS);
+        let [even, odd] = ["even", "odd"].map(|name| settle(&mut index, &rows, TREND, Some(name), now));
+        let (moved, row) = (even[0], &rows[even[0] as usize]);
+        index.update(Symbol(moved), &["odd"], &sums_of(row, now), now);
+        let ranked = |index: &mut TrendingIndex, name| match index.rank(TREND, Some(name), now, by_number) {
+            Ranking::Exact(best) => best.iter().map(|best| best.product.0).collect::<Vec<_>>(),
+            Ranking::Needs(products) => panic!("{products:?} were looked at a moment ago"),
+        };
+        assert!(!ranked(&mut index, "even").contains(&moved));
+        assert!(ranked(&mut index, "odd").contains(&moved) && !odd.contains(&moved));
+        assert_eq!(index.category_of(Symbol(moved)), "odd");
+        assert_eq!(ranked(&mut index, "unheard of"), [0; 0]);
+    }
+
+    #[test]
+    fn compaction_drops_only_what_no_window_holds() {
+        let (rows, now) = (rows(), 110 * HOUR_MS);
+        let mut index = TrendingIndex::default();
+        let update = |index: &mut TrendingIndex, product: u32, sums| {
+            index.update(Symbol(product), &["even"], &sums, now);
+        };
+        let weighty = |product: &u32| product % 7 != 0;
+        for product in 0..PRODUCTS {
+            let sums = if weighty(&product) { sums_of(&rows[product as usize], now) } else { Default::default() };
+            update(&mut index, product, sums);
+        }
+        let before = settle(&mut index, &rows, TREND, None, now);
         index.compact();
-        assert!(index.len() < 500);
-        assert_eq!(settle(&mut index, &rows, Window::Day.into(), None, 106 * HOUR_MS), before);
+        let weightless = rows.iter().filter(|row| sums_of(row, now)[TREND.index()].weight == 0).count();
+        let left = (0..PRODUCTS).filter(weighty).count();
+        assert!(((left - weightless)..=left).contains(&index.len()), "{} of {left}", index.len());
+        assert_eq!(settle(&mut index, &rows, TREND, None, now), before);
+        // Few are not worth it.
+        update(&mut index, before[0], Default::default());
+        let len = index.len();
+        index.compact();
+        assert_eq!(index.len(), len);
+        assert_eq!(settle(&mut index, &rows, TREND, None, now)[0], before[1]);
     }
 }
