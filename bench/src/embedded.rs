@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use bytes::Bytes;
 use catalog::Catalog;
 use event_log::embedded::{EmbeddedLog, open_database};
@@ -28,6 +28,10 @@ pub const PARTITIONS: u32 = 4;
 const GENERATION: u16 = 1;
 /// Records appended before their acknowledgements are awaited.
 const WINDOW: usize = 10_000;
+/// CPU time within a second of a process that has nothing to do, in seconds.
+const RESTING: f64 = 0.05;
+/// Seconds within which it comes to rest.
+const MOST_LOOKS: usize = 300;
 const GOAL: &str = "100,000 per core";
 
 /// What it cost to work through a log.
@@ -136,6 +140,35 @@ async fn decode_only(parts: &Parts, events: usize) -> Result<Spent> {
 /// # Errors
 /// When it fails.
 pub async fn process(parts: &Parts, partitions: u32, events: usize) -> Result<Spent> {
+    process_until(parts, partitions, events, async || Ok(())).await
+}
+
+/// As [`process`], and stops it when all that the events lead to is done as well: lists are published, and files of the database
+/// are merged.
+///
+/// # Errors
+/// When it fails, or does not come to rest.
+pub async fn process_to_rest(parts: &Parts, partitions: u32, events: usize) -> Result<Spent> {
+    process_until(parts, partitions, events, at_rest).await
+}
+
+async fn at_rest() -> Result<()> {
+    for _ in 0..MOST_LOOKS {
+        let before = CpuSeconds::of_this_process()?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if CpuSeconds::of_this_process()? - before < RESTING {
+            return Ok(());
+        }
+    }
+    bail!("the processor still has something to do after {MOST_LOOKS} seconds without events");
+}
+
+async fn process_until(
+    parts: &Parts,
+    partitions: u32,
+    events: usize,
+    done: impl AsyncFnOnce() -> Result<()>,
+) -> Result<Spent> {
     let config = ProcessorConfig {
         generation: GENERATION,
         events_partitions: partitions,
@@ -154,6 +187,7 @@ pub async fn process(parts: &Parts, partitions: u32, events: usize) -> Result<Sp
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let caught_up = begun.elapsed();
+    done().await?;
     token.cancel();
     running.await??;
     Ok(Spent { caught_up, wall: begun.elapsed(), cpu: CpuSeconds::of_this_process()? - before })

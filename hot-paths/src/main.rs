@@ -9,6 +9,7 @@ mod ingest;
 mod processor;
 mod published;
 mod ranking;
+mod trending;
 
 use std::process::ExitCode;
 
@@ -20,7 +21,8 @@ struct Path {
     run: fn() -> u64,
 }
 
-const PATHS: [&[Path]; 4] = [&ingest::PATHS, &processor::PATHS, &published::PATHS, &ranking::PATHS];
+const PATHS: [&[Path]; 5] =
+    [&ingest::PATHS, &processor::PATHS, &published::PATHS, &ranking::PATHS, &trending::PATHS];
 
 const HELP: &str = "Usage: hot-paths [PATH]
 

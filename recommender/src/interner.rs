@@ -5,7 +5,7 @@ use foldhash::fast::RandomState;
 use smol_str::SmolStr;
 
 /// Stands for an id within one process; never leaves it, and its order means nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Symbol(pub u32);
 
 /// Gives each distinct id a symbol. Only grows: its size is that of the catalog. Safe to share between threads; going from a

@@ -26,6 +26,9 @@ const MINUTE_MS: i64 = 60_000;
 /// Products published per list.
 pub const PUBLISHED: usize = 100;
 
+/// Rows asked for at once are those of the published, and twice as many each time that these do not suffice, so many times.
+const MOST_DOUBLED: u32 = 5;
+
 /// Upper bounds of a product's weights, in the order of [`Trend::ALL`].
 pub type Bounds = [u32; TRENDS];
 const EMPTY: Bounds = [0; TRENDS];
@@ -57,6 +60,8 @@ pub struct TrendingIndex {
     of_category: Vec<Option<Box<Boards>>>,
     /// Entries whose bounds are all 0.
     empty: usize,
+    /// How often rows were asked for since a list was exact.
+    asked: u32,
 }
 
 /// In the order of [`Trend::ALL`].
@@ -177,6 +182,7 @@ impl TrendingIndex {
         name_order: impl Fn(Symbol, Symbol) -> std::cmp::Ordering,
     ) -> Ranking {
         let (w, minute) = (trend.index(), minute_of(now_ms));
+        let wanted = PUBLISHED << self.asked.saturating_sub(1).min(MOST_DOUBLED);
         let number = match category.map(|category| self.categories.get(category)) {
             None => None,
             Some(None) => return Ranking::Exact(Vec::new()),
@@ -194,12 +200,12 @@ impl TrendingIndex {
         let best = match number {
             None => {
                 let all = || (0..entries.len() as u32).filter_map(standing);
-                best_of(&mut self.overall[w], all, standing, order)
+                best_of(&mut self.overall[w], wanted, all, standing, order)
             }
             Some(number) if self.members[number as usize].len() <= KEPT => {
                 let members = self.members[number as usize].iter();
                 let mut all: Vec<Standing> = members.filter_map(|&place| standing(place)).collect();
-                cut(&mut all, PUBLISHED, order);
+                cut(&mut all, wanted, order);
                 all.sort_unstable_by(order);
                 all
             }
@@ -208,20 +214,31 @@ impl TrendingIndex {
                 let all = || self.members[number as usize].iter().filter_map(|&place| standing(place));
                 // Who was in it once may have another category now.
                 let is_in = |place: u32| entries[place as usize].categories.contains(&number);
-                best_of(&mut boards[w], all, |place| standing(place).filter(|_| is_in(place)), order)
+                best_of(&mut boards[w], wanted, all, |place| standing(place).filter(|_| is_in(place)), order)
             }
         };
-        let best = best.iter().map(|standing| &entries[standing.place as usize]);
-        let stale: Vec<Symbol> =
-            best.clone().filter(|entry| entry.minute < minute).map(|entry| entry.product).collect();
-        if !stale.is_empty() {
-            return Ranking::Needs(stale);
+        let best: Vec<&Entry> = best.iter().map(|standing| &entries[standing.place as usize]).collect();
+        let published = &best[..best.len().min(PUBLISHED)];
+        let is_stale = |entry: &&&Entry| entry.minute < minute;
+        if published.iter().any(|entry| is_stale(&entry)) {
+            self.asked += 1;
+            return Ranking::Needs(best.iter().filter(is_stale).map(|entry| entry.product).collect());
         }
-        let product = |entry: &Entry| TrendingProduct {
+        let product = |entry: &&Entry| TrendingProduct {
             product: entry.product,
             sum: WindowSum { weight: u64::from(entry.bounds[w]), count: u64::from(entry.counts[w]) },
         };
-        Ranking::Exact(best.map(product).collect())
+        let exact = published.iter().map(product).collect();
+        self.asked = 0;
+        match number {
+            None => self.overall[w].settled(),
+            Some(number) => {
+                if let Some(boards) = &mut self.of_category[number as usize] {
+                    boards[w].settled();
+                }
+            }
+        }
+        Ranking::Exact(exact)
     }
 
     /// Drops products whose windows are all empty and that do not rise, when these are many. Places move: everything is looked
@@ -295,19 +312,20 @@ fn offer(boards: &mut Boards, place: u32, bounds: Bounds) {
     }
 }
 
-/// The best that a board knows, the best first; of `all` when it does not know enough.
+/// The best `most` that a board knows, the best first; of `all` when it does not know enough.
 fn best_of<A: Iterator<Item = Standing>>(
     board: &mut Board,
+    most: usize,
     all: impl FnOnce() -> A,
     standing: impl Fn(u32) -> Option<Standing>,
     order: impl Fn(&Standing, &Standing) -> Ordering,
 ) -> Vec<Standing> {
-    let best = board.best(&standing, &order);
+    let best = board.best(most, &standing, &order);
     if board.vouches_for(&best, &order) {
         return best;
     }
     board.remake(all(), &order);
-    board.best(standing, order)
+    board.best(most, standing, order)
 }
 
 #[cfg(test)]
@@ -431,6 +449,27 @@ mod tests {
     }
 
     #[test]
+    fn bounds_that_are_all_far_too_high_are_asked_for_in_ever_more_at_once() {
+        let (rows, now) = (rows(), 500 * HOUR_MS);
+        let mut index = TrendingIndex::default();
+        for product in 0..PRODUCTS {
+            index.restore(Symbol(product), &[category_of(product)], [1_000; TRENDS]);
+        }
+        let (mut asked, mut products) = (0, HashSet::new());
+        while let Ranking::Needs(needed) = index.rank(TREND, None, now, by_number) {
+            asked += 1;
+            for product in needed {
+                products.insert(product);
+                let sums = sums_of(&rows[product.0 as usize], now);
+                index.update(product, &[category_of(product.0)], &sums, now);
+            }
+        }
+        assert_eq!(products.len() as u32, PRODUCTS, "each might have been the best");
+        assert!(asked < 12, "asked {asked} times");
+        assert!(settle(&mut index, &rows, TREND, None, now).is_empty(), "nothing came that day");
+    }
+
+    #[test]
     fn a_product_that_changes_its_category_changes_lists() {
         let (rows, now) = (rows(), 105 * HOUR_MS);
         let mut index = TrendingIndex::default();
@@ -459,7 +498,8 @@ mod tests {
         };
         let weighty = |product: &u32| product % 7 != 0;
         for product in 0..PRODUCTS {
-            let sums = if weighty(&product) { sums_of(&rows[product as usize], now) } else { Default::default() };
+            let sums =
+                if weighty(&product) { sums_of(&rows[product as usize], now) } else { Default::default() };
             update(&mut index, product, sums);
         }
         let before = settle(&mut index, &rows, TREND, None, now);

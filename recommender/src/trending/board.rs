@@ -3,11 +3,11 @@
 use hashbrown::HashSet;
 use std::cmp::Ordering;
 
-/// Candidates of a list that is made from all products: as many have to fall behind, less those that are published, until all
-/// are looked at again.
+/// Candidates of a list that is made from all products, at first: as many have to fall behind, less those that are published,
+/// until all are looked at again.
 pub(super) const KEPT: usize = 5 * super::PUBLISHED;
-/// Candidates beyond which the worst are left out.
-const MOST: usize = 4 * KEPT;
+/// Times as many candidates are too many: the worst are left out.
+const MANY: usize = 4;
 
 /// A product's standing in a list: the larger the better, and of equals the one whose name comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,11 +17,19 @@ pub(super) struct Standing {
 }
 
 /// Candidates for one list: every product that stands no worse than the limit is among them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Board {
     limit: Limit,
     /// Places in the index.
     candidates: HashSet<u32>,
+    /// How many there are to be when the list is made from all products.
+    kept: usize,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self { limit: Limit::default(), candidates: HashSet::new(), kept: KEPT }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,23 +57,25 @@ impl Board {
         }
     }
 
-    /// The best of the candidates as they stand now (`None` = no longer), the best first.
+    /// The best `most` of the candidates as they stand now (`None` = no longer), the best first.
     pub(super) fn best(
         &mut self,
+        most: usize,
         standing: impl Fn(u32) -> Option<Standing>,
         order: impl Fn(&Standing, &Standing) -> Ordering,
     ) -> Vec<Standing> {
         let mut standings: Vec<Standing> =
             self.candidates.iter().filter_map(|&place| standing(place)).collect();
-        if standings.len() > MOST || self.candidates.len() > 2 * MOST {
+        let many = MANY * self.kept;
+        if standings.len() > many || self.candidates.len() > 2 * many {
             self.keep(standings.clone(), &order);
         }
-        cut(&mut standings, super::PUBLISHED, &order);
+        cut(&mut standings, most, &order);
         standings.sort_unstable_by(order);
         standings
     }
 
-    /// Whether nobody but a candidate can stand better than the last of `best`.
+    /// Whether nobody but a candidate can be among the published, which `best` begins with.
     pub(super) fn vouches_for(
         &self,
         best: &[Standing],
@@ -75,12 +85,13 @@ impl Board {
             Limit::Unknown => false,
             Limit::None => true,
             Limit::At(limit) => {
-                best.len() == super::PUBLISHED && best.last().is_some_and(|last| order(last, &limit).is_le())
+                best.get(super::PUBLISHED - 1).is_some_and(|last| order(last, &limit).is_le())
             }
         }
     }
 
-    /// Takes the best of all products that have a weight as candidates.
+    /// Takes the best of all products that have a weight as candidates: twice as many as the last time, when nothing was
+    /// [settled](Self::settled) since. Otherwise all would be looked at too often where many bounds are far too high.
     pub(super) fn remake(
         &mut self,
         all: impl Iterator<Item = Standing>,
@@ -88,18 +99,20 @@ impl Board {
     ) {
         self.limit = Limit::None;
         self.keep(all.collect(), order);
+        self.kept *= 2;
+    }
+
+    /// The best are known.
+    pub(super) fn settled(&mut self) {
+        self.kept = KEPT;
     }
 
     /// Leaves out of candidates what stands worse than the limit, and of many what stands worse than the best.
-    fn keep(
-        &mut self,
-        mut standings: Vec<Standing>,
-        order: impl Fn(&Standing, &Standing) -> Ordering,
-    ) {
+    fn keep(&mut self, mut standings: Vec<Standing>, order: impl Fn(&Standing, &Standing) -> Ordering) {
         if let Limit::At(limit) = self.limit {
             standings.retain(|standing| order(standing, &limit).is_le());
         }
-        if let Some(last) = cut(&mut standings, KEPT, order) {
+        if let Some(last) = cut(&mut standings, self.kept, order) {
             self.limit = Limit::At(last);
         }
         self.candidates = standings.iter().map(|standing| standing.place).collect();
@@ -127,11 +140,21 @@ pub(super) fn cut(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trending::{PUBLISHED, best_of};
+    use crate::trending::PUBLISHED;
 
     /// Of equals, the one with the higher place comes first: not the order in which they lie.
     fn order(a: &Standing, b: &Standing) -> Ordering {
         b.weight.cmp(&a.weight).then(b.place.cmp(&a.place))
+    }
+
+    fn best_of<A: Iterator<Item = Standing>>(
+        board: &mut Board,
+        all: impl FnOnce() -> A,
+        standing: impl Fn(u32) -> Option<Standing>,
+    ) -> Vec<Standing> {
+        let best = crate::trending::best_of(board, PUBLISHED, all, standing, order);
+        board.settled();
+        best
     }
 
     fn sorted(weights: &[u32]) -> Vec<Standing> {
@@ -156,7 +179,8 @@ mod tests {
                 let falling = one_of_the_best.filter(|_| falls).map(|standing| standing.place);
                 let place = falling.unwrap_or_else(|| random.u32(0..6_000));
                 let weight = &mut weights[place as usize];
-                *weight = if falls { weight.saturating_sub(random.u32(0..4)) } else { *weight + random.u32(0..2) };
+                *weight =
+                    if falls { weight.saturating_sub(random.u32(0..4)) } else { *weight + random.u32(0..2) };
                 board.offer(Standing { weight: *weight, place });
             }
             let standing = |place: u32| {
@@ -167,9 +191,9 @@ mod tests {
                 remade += 1;
                 (0..6_000).filter_map(standing)
             };
-            best = best_of(&mut board, all, standing, order);
+            best = best_of(&mut board, all, standing);
             assert_eq!(best, sorted(&weights), "step {step}");
-            assert!(board.candidates.len() <= 2 * MOST + 20, "{} candidates", board.candidates.len());
+            assert!(board.candidates.len() <= 2 * MANY * KEPT + 20, "{} candidates", board.candidates.len());
         }
         assert!((3..100).contains(&remade), "all were looked at {remade} times");
     }
@@ -183,7 +207,7 @@ mod tests {
             board.offer(Standing { weight: place + 1, place });
             let standing = |place: u32| Some(Standing { weight: weights[place as usize], place });
             let standing = |place| standing(place).filter(|standing| standing.weight > 0);
-            assert_eq!(best_of(&mut board, || (0..50).filter_map(standing), standing, order), sorted(&weights));
+            assert_eq!(best_of(&mut board, || (0..50).filter_map(standing), standing), sorted(&weights));
         }
     }
 
@@ -194,7 +218,7 @@ mod tests {
         let mut board = Board::default();
         let best = |board: &mut Board, weights: &[u32]| {
             let standing = |place: u32| Some(Standing { weight: weights[place as usize], place });
-            best_of(board, || (0..6_000).filter_map(standing), standing, order)
+            best_of(board, || (0..6_000).filter_map(standing), standing)
         };
         assert_eq!(best(&mut board, &weights), sorted(&weights));
         for weight in [11, 1] {

@@ -1,8 +1,14 @@
 //! Which products' lists are to be ranked next.
+//!
+//! A backlog makes every product of a shop stale, and each round takes a few of them: so these are queued, by what makes one go
+//! before another, and no round looks at all. A queue may hold what is no longer so: whether an entry still counts is seen
+//! when it is its turn.
 
 use crate::config::ProcessorConfig;
 use hashbrown::HashMap;
 use recommender::Symbol;
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -10,6 +16,8 @@ use tokio::time::Instant;
 const SMALL: f32 = 0.05;
 /// Lists in one round, at most: what changes meanwhile waits until these are ranked.
 const MOST: usize = 16;
+/// A product is queued anew when it has changed by so many times as much as when it was queued.
+const GROWN: f32 = 1.5;
 
 /// How far the lists are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,15 +40,62 @@ impl Covers {
 struct Change {
     /// The share of the row that they are.
     share: f32,
+    /// The share when it was queued last.
+    queued: f32,
     since: Instant,
     /// No earlier record is among them.
     from: u64,
+    /// Large, or long ago.
+    is_due: bool,
+    /// Its turn came too soon after the last time.
+    is_held: bool,
 }
+
+/// A place in a queue: what changed most goes first, of equals what has waited longest, and then in a fixed order, so that a
+/// simulation can be replayed.
+#[derive(Debug, Clone, Copy)]
+struct Queued {
+    share: f32,
+    since: Instant,
+    product: Symbol,
+}
+
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_share = self.share.total_cmp(&other.share);
+        by_share.then(other.since.cmp(&self.since)).then(other.product.cmp(&self.product))
+    }
+}
+
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Queued {}
 
 /// Products that changed since their lists were ranked.
 #[derive(Debug, Default)]
 pub(crate) struct StaleLists {
     products: HashMap<Symbol, Change>,
+    /// All of them.
+    queue: BinaryHeap<Queued>,
+    /// Those with small changes that have waited for long.
+    overdue: BinaryHeap<Queued>,
+    /// Those that are not overdue yet, as they came.
+    patient: VecDeque<(Instant, Symbol)>,
+    /// Those that may not be ranked before a time.
+    held: BinaryHeap<Reverse<(Instant, Symbol)>>,
+    /// The first offsets of all, as they came, and of those that are due.
+    offsets: VecDeque<(u64, Symbol)>,
+    due_offsets: BinaryHeap<Reverse<(u64, Symbol)>>,
     /// When products were ranked that may not be ranked again yet.
     ranked: HashMap<Symbol, Instant>,
     /// Lists with small changes that are still to be taken in this interval.
@@ -63,10 +118,23 @@ pub(crate) struct Round {
 impl StaleLists {
     /// A product's row changed: a share of what is in it now is new, through records from the offset `from` on.
     pub(crate) fn changed(&mut self, product: Symbol, share: f32, from: u64, now: Instant) {
-        let none = || Change { share: 0.0, since: now, from };
-        let unpublished = &mut self.products.entry(product).or_insert_with(none).share;
+        let change = self.products.entry(product).or_insert_with(|| {
+            self.patient.push_back((now, product));
+            self.offsets.push_back((from, product));
+            Change { share: 0.0, queued: 0.0, since: now, from, is_due: false, is_held: false }
+        });
         // What was unpublished before is now a part of what this change left as it was.
-        *unpublished = 1.0 - (1.0 - *unpublished) * (1.0 - share.min(1.0));
+        change.share = 1.0 - (1.0 - change.share) * (1.0 - share.min(1.0));
+        let becomes_due = !change.is_due && change.share >= SMALL;
+        if becomes_due {
+            change.is_due = true;
+            self.due_offsets.push(Reverse((change.from, product)));
+        }
+        let becomes_large = change.share >= SMALL && change.queued < SMALL;
+        if becomes_large || change.share >= GROWN * change.queued {
+            change.queued = change.share;
+            self.queue.push(Queued { share: change.share, since: change.since, product });
+        }
     }
 
     /// Takes what is to be ranked now, if anything: what changed most, of what changed much or has waited for long. Now and then
@@ -74,67 +142,150 @@ impl StaleLists {
     /// can be ranked, what changed least waits longest: the answers are then as right as they can be. All records before
     /// `offset` are among the changes.
     pub(crate) fn round(&mut self, config: &ProcessorConfig, offset: u64, now: Instant) -> Option<Round> {
-        let (interval, patience) = (
-            Duration::from_millis(config.publish_interval_ms),
-            Duration::from_millis(config.publish_small_changes_ms),
-        );
+        let interval = Duration::from_millis(config.publish_interval_ms);
         let is_new = self.interval_ends.is_none_or(|end| now >= end);
         if is_new {
             self.interval_ends = Some(now + interval);
             self.small_left = config.publish_round_lists;
             self.ranked.retain(|_, at| now - *at < interval);
+            self.tidy();
         }
-        // First offsets: of all that changed much and waits for its turn, and of all that stays.
-        let (mut late, mut left) = (offset, offset);
-        let (mut due, mut small) = (Vec::new(), Vec::new());
-        for (&product, change) in &self.products {
-            let is_due = change.share >= SMALL || now - change.since >= patience;
-            if self.ranked.get(&product).is_some_and(|at| now - *at < interval) {
-                left = left.min(change.from);
-                late = if is_due { late.min(change.from) } else { late };
-            } else if is_due {
-                due.push((product, *change));
-            } else if self.small_left > 0 {
-                small.push((product, *change));
-            } else {
-                left = left.min(change.from);
-            }
+        self.release_held(now);
+        self.note_overdue(now, Duration::from_millis(config.publish_small_changes_ms));
+        let mut products = Vec::new();
+        while products.len() < MOST
+            && let Some(product) = self.next_due(now, interval)
+        {
+            products.push(product);
         }
-        if due.is_empty() && small.is_empty() && !is_new {
+        while products.len() < MOST
+            && self.small_left > 0
+            && let Some(product) = self.next_of(|stale| stale.queue.pop(), now, interval)
+        {
+            products.push(product);
+            self.small_left -= 1;
+        }
+        if products.is_empty() && !is_new {
             return None;
         }
-        for (_, change) in split_off(&mut due, MOST) {
-            (late, left) = (late.min(change.from), left.min(change.from));
-        }
-        let room = self.small_left.min(MOST - due.len());
-        for (_, change) in split_off(&mut small, room) {
-            left = left.min(change.from);
-        }
-        self.small_left -= small.len();
-        due.append(&mut small);
-        for (product, _) in &due {
-            self.products.remove(product);
-            self.ranked.insert(*product, now);
-        }
         // What was small before and is late now does not take anything back.
-        self.visible = self.visible.max(late);
-        let covers = Covers { visible: self.visible, complete: left };
-        Some(Round { products: due.iter().map(|(product, _)| *product).collect(), covers })
+        self.visible = self.visible.max(self.first_due_offset().unwrap_or(offset).min(offset));
+        let complete = self.first_offset().unwrap_or(offset).min(offset);
+        Some(Round { products, covers: Covers { visible: self.visible, complete } })
     }
-}
 
-/// Sorts changes, the largest first, and takes those after the first `most` away.
-fn split_off(changes: &mut Vec<(Symbol, Change)>, most: usize) -> Vec<(Symbol, Change)> {
-    // Ties in a fixed order, so that a simulation can be replayed.
-    let order = |(a, one): &(Symbol, Change), (b, other): &(Symbol, Change)| {
-        other.share.total_cmp(&one.share).then(one.since.cmp(&other.since)).then(a.0.cmp(&b.0))
-    };
-    if most > 0 && most < changes.len() {
-        changes.select_nth_unstable_by(most - 1, order);
+    /// Of those that are due, the one that changed most.
+    fn next_due(&mut self, now: Instant, interval: Duration) -> Option<Symbol> {
+        let large = |stale: &mut Self| {
+            let is_large = stale.queue.peek().is_some_and(|queued| queued.share >= SMALL);
+            if is_large { stale.queue.pop() } else { None }
+        };
+        self.next_of(large, now, interval)
+            .or_else(|| self.next_of(|stale| stale.overdue.pop(), now, interval))
     }
-    let others = changes.split_off(most.min(changes.len()));
-    changes.sort_unstable_by(order);
-    others
+
+    /// The first that `pop` gives and that may be ranked.
+    fn next_of(
+        &mut self,
+        pop: impl Fn(&mut Self) -> Option<Queued>,
+        now: Instant,
+        interval: Duration,
+    ) -> Option<Symbol> {
+        loop {
+            let queued = pop(self)?;
+            let product = queued.product;
+            let Some(change) = self.products.get_mut(&product) else { continue };
+            if change.is_held || change.since != queued.since {
+                continue;
+            }
+            if let Some(&at) = self.ranked.get(&product).filter(|at| now - **at < interval) {
+                change.is_held = true;
+                self.held.push(Reverse((at + interval, product)));
+                continue;
+            }
+            self.products.remove(&product);
+            self.ranked.insert(product, now);
+            return Some(product);
+        }
+    }
+
+    /// Queues again what was held back until now.
+    fn release_held(&mut self, now: Instant) {
+        while let Some(&Reverse((until, product))) = self.held.peek()
+            && until <= now
+        {
+            self.held.pop();
+            let Some(change) = self.products.get_mut(&product) else { continue };
+            (change.is_held, change.queued) = (false, change.share);
+            let queued = Queued { share: change.share, since: change.since, product };
+            self.queue.push(queued);
+            if change.is_due {
+                self.overdue.push(queued);
+            }
+        }
+    }
+
+    /// What has waited for long is due.
+    fn note_overdue(&mut self, now: Instant, patience: Duration) {
+        while let Some(&(since, product)) = self.patient.front()
+            && now - since >= patience
+        {
+            self.patient.pop_front();
+            let Some(change) = self.products.get_mut(&product) else { continue };
+            if change.is_due || change.since != since {
+                continue;
+            }
+            change.is_due = true;
+            self.due_offsets.push(Reverse((change.from, product)));
+            self.overdue.push(Queued { share: change.share, since, product });
+        }
+    }
+
+    /// Before it, nothing waits.
+    fn first_offset(&mut self) -> Option<u64> {
+        while let Some(&(from, product)) = self.offsets.front() {
+            if self.products.get(&product).is_some_and(|change| change.from == from) {
+                return Some(from);
+            }
+            self.offsets.pop_front();
+        }
+        None
+    }
+
+    /// Before it, nothing waits that is due.
+    fn first_due_offset(&mut self) -> Option<u64> {
+        while let Some(&Reverse((from, product))) = self.due_offsets.peek() {
+            if self.products.get(&product).is_some_and(|change| change.is_due && change.from == from) {
+                return Some(from);
+            }
+            self.due_offsets.pop();
+        }
+        None
+    }
+
+    /// Leaves out what no longer counts, where that is most of it.
+    fn tidy(&mut self) {
+        let Self { products, queue, overdue, offsets, due_offsets, .. } = self;
+        let many = 2 * products.len() + 1_024;
+        let is_waiting = |queued: &Queued| {
+            products.get(&queued.product).is_some_and(|change| change.since == queued.since)
+        };
+        let is_first =
+            |from: u64, product: Symbol| products.get(&product).is_some_and(|change| change.from == from);
+        if queue.len() > many {
+            // Of several of one product, the last.
+            queue.retain(|queued| is_waiting(queued) && products[&queued.product].queued <= queued.share);
+        }
+        if overdue.len() > many {
+            overdue.retain(is_waiting);
+        }
+        if offsets.len() > many {
+            offsets.retain(|&(from, product)| is_first(from, product));
+        }
+        if due_offsets.len() > many {
+            due_offsets.retain(|&Reverse((from, product))| is_first(from, product));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -225,5 +376,64 @@ mod tests {
         let second = vec![MOST as u32, MOST as u32 + 1];
         assert_eq!(round(&mut stale, 64, 5_000, now), Some((second, Covers::all_before(5_000))));
         assert_eq!(round(&mut stale, 64, 5_000, now), None);
+    }
+
+    /// What is pending, kept in the plainest way.
+    #[derive(Default)]
+    struct Pending(HashMap<Symbol, (f32, Instant, u64)>);
+
+    impl Pending {
+        fn is_due(&self, product: Symbol, now: Instant, patience: Duration) -> bool {
+            let (share, since, _) = self.0[&product];
+            share >= SMALL || now - since >= patience
+        }
+
+        fn first(&self, of: impl Fn(Symbol) -> bool) -> Option<u64> {
+            self.0.iter().filter(|(product, _)| of(**product)).map(|(_, change)| change.2).min()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_changes_rounds_keep_their_promises() {
+        let (config, mut random) = (config(4), fastrand::Rng::with_seed(5));
+        let patience = Duration::from_millis(config.publish_small_changes_ms);
+        let (mut stale, mut pending, mut now) = (StaleLists::default(), Pending::default(), Instant::now());
+        let (mut ranked, mut offset, mut visible) = (HashMap::<Symbol, Instant>::new(), 0, 0);
+        for step in 0..20_000 {
+            now += Duration::from_millis(random.u64(0..4));
+            // Now and then far more than can be ranked, and at the end nothing new.
+            let changes =
+                if step >= 15_000 { 0 } else { random.usize(0..if step / 1_000 % 3 == 0 { 40 } else { 4 }) };
+            for _ in 0..changes {
+                let product = Symbol(random.u32(0..3_000).min(random.u32(0..3_000)));
+                let share = if random.u8(..4) == 0 { random.f32() } else { random.f32() * SMALL };
+                stale.changed(product, share, offset, now);
+                let change = pending.0.entry(product).or_insert((0.0, now, offset));
+                change.0 = 1.0 - (1.0 - change.0) * (1.0 - share);
+            }
+            offset += 1;
+            let Some(round) = stale.round(&config, offset, now) else {
+                let waits = |product: &Symbol| {
+                    pending.is_due(*product, now, patience)
+                        && ranked.get(product).is_none_or(|at| now - *at >= INTERVAL)
+                };
+                assert!(!pending.0.keys().any(waits), "step {step}: something is due");
+                continue;
+            };
+            assert!(round.products.len() <= MOST);
+            for product in &round.products {
+                assert!(pending.0.remove(product).is_some(), "step {step}: {product:?} did not change");
+                let before = ranked.insert(*product, now);
+                assert!(before.is_none_or(|at| now - at >= INTERVAL), "step {step}: {product:?} again");
+            }
+            let due = pending.first(|product| pending.is_due(product, now, patience));
+            visible = due.unwrap_or(offset).max(visible);
+            assert_eq!(round.covers.visible, visible, "step {step}");
+            assert_eq!(round.covers.complete, pending.first(|_| true).unwrap_or(offset), "step {step}");
+            let queued =
+                stale.queue.len() + stale.offsets.len() + stale.due_offsets.len() + stale.overdue.len();
+            assert!(queued <= 9 * pending.0.len() + 12_000, "step {step}: {queued} for {}", pending.0.len());
+        }
+        assert!(pending.0.is_empty(), "{} are never ranked", pending.0.len());
     }
 }
