@@ -1,4 +1,4 @@
-//! CPU time of processes, as the kernel counts it.
+//! CPU time and memory of processes, as the kernel counts them.
 
 use std::fs;
 use std::ops::Sub;
@@ -40,6 +40,17 @@ impl Sub for CpuSeconds {
     fn sub(self, before: Self) -> f64 {
         self.0 - before.0
     }
+}
+
+/// Memory of a process (its number, or `self`) that is in use.
+///
+/// # Errors
+/// When it does not run.
+pub fn resident_bytes(process: &str) -> Result<f64> {
+    let file = format!("/proc/{process}/statm");
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
+    let pages: f64 = text.split_whitespace().nth(1).context("no resident pages")?.parse()?;
+    Ok(pages * rustix::param::page_size() as f64)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Measures ShopSmart beside the bare parts that it is made of. `cargo xtask bench` builds and calls it.
 
+mod copies;
 mod cpu;
 mod embedded;
 mod floor;
@@ -78,6 +79,8 @@ enum Suite {
     Serving,
     /// From an event to its effects in answers, under load and beside a replay, after what `processor` does
     Freshness,
+    /// Two copies of the stream processor on Kafka, Redis and Cassandra beside one
+    Copies,
     /// The stream processor on embedded parts in a small and in a large shop; needs 25 GB of disk and 10 of memory
     Scale,
     /// Everything
@@ -153,6 +156,9 @@ async fn suites(asked: &Measure, figures: &mut Vec<Figure>) -> Result<()> {
     let made_up = made_up(asked);
     if wants(Suite::Ingest) {
         figures.extend(Bench::new(effort).await?.ingest(&made_up).await?);
+    }
+    if wants(Suite::Copies) {
+        figures.extend(copies::measure(&made_up, effort).await?);
     }
     if wants(Suite::Processor) || wants(Suite::Serving) || wants(Suite::Freshness) {
         let bench = Bench::new(effort).await?;

@@ -9,18 +9,20 @@ use anyhow::{Context, Result, ensure};
 use event_log::{EventLog, GroupOptions, NewRecord, ProducerMode, TopicSpec};
 use schemas::names;
 use serde_json::json;
+use stores::Table;
 use system_tests::program::{Program, free_address, until};
 use system_tests::servers::{Installation, NEEDED, Redis, kafka, ready};
 use system_tests::{given, have};
 use tempfile::TempDir;
 
-use crate::cpu::CpuSeconds;
+use crate::cpu::{CpuSeconds, resident_bytes};
 use crate::load::{self, Request};
 use crate::report::{Figure, median};
 use crate::servers;
 use crate::workload::Workload;
 
-const PARTITIONS: u32 = 4;
+/// Partitions of each topic.
+pub const PARTITIONS: u32 = 4;
 /// Records handed over before their acknowledgements are awaited.
 const WINDOW: usize = 20_000;
 /// Different requests of a load.
@@ -49,6 +51,7 @@ pub struct Effort {
 /// An installation of its own on the servers that the environment names.
 pub struct Bench {
     installation: Installation,
+    keyspace: String,
     generation: u16,
     effort: Effort,
     _scratch: TempDir,
@@ -103,7 +106,7 @@ impl Bench {
         let installation = Installation::new(scratch.path(), &names, &names, number, Redis::Single)?;
         let mut processor = installation.start_ready("stream-processor").await?;
         processor.stop()?;
-        Ok(Self { installation, generation: number, effort, _scratch: scratch })
+        Ok(Self { installation, keyspace: names, generation: number, effort, _scratch: scratch })
     }
 
     /// Works through a full log with an empty state, beside a consumer that only decodes it.
@@ -140,6 +143,9 @@ impl Bench {
         let rows = servers::counter(self.installation.processor, "processor_flushed_rows_total").await?;
         let users = servers::redis_bytes(&names::user_key(self.generation, "")).await?;
         let products = servers::redis_bytes(&names::neighbours_key(self.generation, "")).await?;
+        let user_rows = servers::cql_bytes(&self.keyspace, self.generation, Table::UserHistory).await?;
+        let product_rows = servers::cql_bytes(&self.keyspace, self.generation, Table::ProductState).await?;
+        let resident = resident_bytes(&processor.id().to_string())?;
         let rate = |seconds: f64| events as f64 / seconds;
         Ok(vec![
             Figure::beside(
@@ -171,6 +177,9 @@ impl Bench {
             ),
             Figure::alone("Redis: bytes of a user with 20 events", users, "B", "860"),
             Figure::alone("Redis: bytes of a product", products, "B", ""),
+            Figure::alone("Cassandra: bytes of a user's row, before it packs them", user_rows, "B", ""),
+            Figure::alone("Cassandra: bytes of a product's row, before it packs them", product_rows, "B", ""),
+            Figure::alone("processor, real parts: memory of the process", resident / 1e6, "MB", ""),
         ])
     }
 
@@ -331,7 +340,16 @@ impl Bench {
         load::throughput(address, requests, connections, self.effort.time)
     }
 
-    async fn fill(&self, workload: &Workload) -> Result<()> {
+    /// What the services are configured with.
+    pub fn installation(&self) -> &Installation {
+        &self.installation
+    }
+
+    /// Appends all events to the log.
+    ///
+    /// # Errors
+    /// When Kafka does not take them.
+    pub async fn fill(&self, workload: &Workload) -> Result<()> {
         let producer = kafka()?.producer(ProducerMode::Bounded { ack_timeout_ms: 60_000, linger_ms: 5 })?;
         let topic = self.installation.events_topic();
         let mut appends = Vec::with_capacity(WINDOW);

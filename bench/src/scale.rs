@@ -1,9 +1,9 @@
 //! Whether an event costs the same in a large shop: the processor on embedded parts, with the users and products of a small and
 //! of a large shop in its state.
 
-use anyhow::{Context, Result};
-use std::fs;
+use anyhow::Result;
 
+use crate::cpu::resident_bytes;
 use crate::embedded::{self, PARTITIONS, fill, process_to_rest};
 use crate::report::Figure;
 use crate::workload::{Click, Workload};
@@ -80,13 +80,6 @@ async fn shop((products, users): (u64, u64), events: usize) -> Result<Shop> {
         // Without the start, which reads what was there before.
         micros_per_event: (spent.cpu - restarted.cpu) * 1e6 / events as f64,
         restart_seconds: restarted.caught_up.as_secs_f64(),
-        resident_bytes: resident_bytes()?,
+        resident_bytes: resident_bytes("self")?,
     })
-}
-
-/// Memory of this process that is in use.
-fn resident_bytes() -> Result<f64> {
-    let text = fs::read_to_string("/proc/self/statm").context("cannot read /proc/self/statm")?;
-    let pages: f64 = text.split_whitespace().nth(1).context("no resident pages")?.parse()?;
-    Ok(pages * rustix::param::page_size() as f64)
 }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 use redis::aio::MultiplexedConnection;
+use stores::cql::{CqlSettings, CqlStateStore};
+use stores::{StateStore, Table};
 use system_tests::given;
 
 use crate::cpu::CpuSeconds;
@@ -71,6 +73,29 @@ fn sum_of(exposition: &str, name: &str) -> f64 {
     let series = exposition.lines().filter_map(|line| line.strip_prefix(name));
     let values = series.filter(|rest| rest.starts_with(['{', ' ']));
     values.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+/// Bytes of a row of a table, on average: key, version and state, without what the database adds or saves.
+///
+/// # Errors
+/// When Cassandra does not answer, or has no row.
+pub async fn cql_bytes(keyspace: &str, generation: u16, table: Table) -> Result<f64> {
+    let settings = CqlSettings {
+        contact_points: vec![given("SHOPSMART_TEST_CQL").context("no Cassandra")?],
+        keyspace: keyspace.to_owned(),
+        username: Some("cassandra".to_owned()),
+        password: Some("cassandra".to_owned()),
+        ..CqlSettings::default()
+    };
+    let mut rows = CqlStateStore::connect(settings)?.scan(table, generation).await?;
+    let (mut count, mut bytes) = (0usize, 0usize);
+    while let Some(row) = rows.recv().await {
+        let row = row?;
+        count += 1;
+        bytes += row.key.len() + size_of::<u64>() + row.state.len();
+    }
+    anyhow::ensure!(count > 0, "no row of {table:?} in Cassandra");
+    Ok(bytes as f64 / count as f64)
 }
 
 /// Bytes that a key which begins with `prefix` takes in Redis with its value, in the middle of a sample.
