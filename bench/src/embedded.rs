@@ -17,6 +17,7 @@ use stores::StateStore;
 use stores::embedded::EmbeddedStateStore;
 use stores::memory::MemoryServingStore;
 use stream_processor::{Parts, Processor, ProcessorConfig};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cpu::CpuSeconds;
@@ -140,57 +141,77 @@ async fn decode_only(parts: &Parts, events: usize) -> Result<Spent> {
 /// # Errors
 /// When it fails.
 pub async fn process(parts: &Parts, partitions: u32, events: usize) -> Result<Spent> {
-    process_until(parts, partitions, events, async || Ok(())).await
-}
-
-/// As [`process`], and stops it when all that the events lead to is done as well: lists are published, and files of the database
-/// are merged.
-///
-/// # Errors
-/// When it fails, or does not come to rest.
-pub async fn process_to_rest(parts: &Parts, partitions: u32, events: usize) -> Result<Spent> {
-    process_until(parts, partitions, events, at_rest).await
-}
-
-async fn at_rest() -> Result<()> {
-    for _ in 0..MOST_LOOKS {
-        let before = CpuSeconds::of_this_process()?;
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        if CpuSeconds::of_this_process()? - before < RESTING {
-            return Ok(());
-        }
-    }
-    bail!("the processor still has something to do after {MOST_LOOKS} seconds without events");
-}
-
-async fn process_until(
-    parts: &Parts,
-    partitions: u32,
-    events: usize,
-    done: impl AsyncFnOnce() -> Result<()>,
-) -> Result<Spent> {
-    let config = ProcessorConfig {
-        generation: GENERATION,
-        events_partitions: partitions,
-        activity_partitions: partitions,
-        ..ProcessorConfig::default()
-    };
     let (begun, before) = (Instant::now(), CpuSeconds::of_this_process()?);
-    let processor = Processor::prepare(parts.clone(), config).await?;
-    let token = CancellationToken::new();
-    let running = tokio::spawn({
-        let (processor, token) = (processor.clone(), token.clone());
-        async move { processor.run(token).await }
-    });
-    while processor.registry().outcomes().0.iter().sum::<u64>() < events as u64 {
-        ensure!(!running.is_finished(), "the processor ended early");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let running = Running::start(parts, partitions).await?;
+    running.until(events).await?;
     let caught_up = begun.elapsed();
-    done().await?;
-    token.cancel();
-    running.await??;
+    running.stop().await?;
     Ok(Spent { caught_up, wall: begun.elapsed(), cpu: CpuSeconds::of_this_process()? - before })
+}
+
+/// A processor on embedded parts.
+pub struct Running {
+    processor: Processor,
+    token: CancellationToken,
+    task: JoinHandle<Result<(), stream_processor::ProcessorError>>,
+}
+
+impl Running {
+    /// With so many partitions of each topic.
+    ///
+    /// # Errors
+    /// When it cannot start.
+    pub async fn start(parts: &Parts, partitions: u32) -> Result<Self> {
+        let config = ProcessorConfig {
+            generation: GENERATION,
+            events_partitions: partitions,
+            activity_partitions: partitions,
+            ..ProcessorConfig::default()
+        };
+        let processor = Processor::prepare(parts.clone(), config).await?;
+        let token = CancellationToken::new();
+        let task = tokio::spawn({
+            let (processor, token) = (processor.clone(), token.clone());
+            async move { processor.run(token).await }
+        });
+        Ok(Self { processor, token, task })
+    }
+
+    /// Waits until so many events have an outcome since the beginning.
+    ///
+    /// # Errors
+    /// When it ends before that.
+    pub async fn until(&self, events: usize) -> Result<()> {
+        while self.processor.registry().outcomes().0.iter().sum::<u64>() < events as u64 {
+            ensure!(!self.task.is_finished(), "the processor ended early");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until all is done that events lead to: lists are published, and files of the database are merged.
+    ///
+    /// # Errors
+    /// When it does not come to rest.
+    pub async fn at_rest(&self) -> Result<()> {
+        for _ in 0..MOST_LOOKS {
+            let before = CpuSeconds::of_this_process()?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if CpuSeconds::of_this_process()? - before < RESTING {
+                return Ok(());
+            }
+        }
+        bail!("the processor still has something to do after {MOST_LOOKS} seconds without events");
+    }
+
+    /// Stops it.
+    ///
+    /// # Errors
+    /// When it failed.
+    pub async fn stop(self) -> Result<()> {
+        self.token.cancel();
+        Ok(self.task.await??)
+    }
 }
 
 /// Whether a record is an event.

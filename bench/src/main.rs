@@ -53,7 +53,7 @@ struct Measure {
     /// Events of a made up log
     #[arg(long, default_value_t = 400_000, value_parser = clap::value_parser!(u32).range(1_000..))]
     events: u32,
-    /// Events per second beside the probes of `freshness`
+    /// Events per second beside the probes of `freshness`, and of `scale`
     #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
     rate: u32,
     /// Seconds of each measurement
@@ -150,7 +150,7 @@ async fn suites(asked: &Measure, figures: &mut Vec<Figure>) -> Result<()> {
         }
     }
     if wants(Suite::Scale) {
-        figures.extend(scale::measure(asked.events as usize).await?);
+        figures.extend(scale::measure(asked.events as usize, asked.rate).await?);
     }
     let effort = Effort { time: Duration::from_secs(asked.seconds), rounds: usize::from(asked.rounds) };
     let made_up = made_up(asked);
