@@ -128,7 +128,7 @@ impl Bench {
         let (floor_wall, floor_cpu) =
             (begun.elapsed().as_secs_f64(), CpuSeconds::of_this_process()? - before);
 
-        let processor = self.installation.start_with("stream-processor", &[FLUSH])?;
+        let mut processor = self.installation.start_with("stream-processor", &[FLUSH])?;
         let lag = format!("http://{}/admin/lag", self.installation.processor);
         until("the processor to be there", &lag, |report| report["partitions"].as_array().map(drop)).await?;
         let (begun, before, servers) = (Instant::now(), CpuSeconds::of(processor.id())?, servers::cpu()?);
@@ -143,9 +143,11 @@ impl Bench {
         let rows = servers::counter(self.installation.processor, "processor_flushed_rows_total").await?;
         let users = servers::redis_bytes(&names::user_key(self.generation, "")).await?;
         let products = servers::redis_bytes(&names::neighbours_key(self.generation, "")).await?;
+        let resident = resident_bytes(&processor.id().to_string())?;
+        // What is still to be written is, then.
+        processor.stop()?;
         let user_rows = servers::cql_bytes(&self.keyspace, self.generation, Table::UserHistory).await?;
         let product_rows = servers::cql_bytes(&self.keyspace, self.generation, Table::ProductState).await?;
-        let resident = resident_bytes(&processor.id().to_string())?;
         let rate = |seconds: f64| events as f64 / seconds;
         Ok(vec![
             Figure::beside(

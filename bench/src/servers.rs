@@ -72,7 +72,7 @@ pub async fn counter(address: SocketAddr, name: &str) -> Result<f64> {
 fn sum_of(exposition: &str, name: &str) -> f64 {
     let series = exposition.lines().filter_map(|line| line.strip_prefix(name));
     let values = series.filter(|rest| rest.starts_with(['{', ' ']));
-    values.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    values.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).fold(0.0, |sum, value| sum + value)
 }
 
 /// Bytes of a row of a table, on average: key, version and state, without what the database adds or saves.

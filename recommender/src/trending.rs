@@ -26,7 +26,8 @@ const MINUTE_MS: i64 = 60_000;
 /// Products published per list.
 pub const PUBLISHED: usize = 100;
 
-/// Rows asked for at once are those of the published, and twice as many each time that these do not suffice, so many times.
+/// Rows asked for at once are those of the published, and twice as many each time that most of these have to be asked for again,
+/// so many times.
 const MOST_DOUBLED: u32 = 5;
 
 /// Upper bounds of a product's weights, in the order of [`Trend::ALL`].
@@ -60,7 +61,7 @@ pub struct TrendingIndex {
     of_category: Vec<Option<Box<Boards>>>,
     /// Entries whose bounds are all 0.
     empty: usize,
-    /// How often rows were asked for since a list was exact.
+    /// How often in a row more than half of the published were asked for.
     asked: u32,
 }
 
@@ -220,8 +221,10 @@ impl TrendingIndex {
         let best: Vec<&Entry> = best.iter().map(|standing| &entries[standing.place as usize]).collect();
         let published = &best[..best.len().min(PUBLISHED)];
         let is_stale = |entry: &&&Entry| entry.minute < minute;
-        if published.iter().any(|entry| is_stale(&entry)) {
-            self.asked += 1;
+        let stale = published.iter().filter(is_stale).count();
+        if stale > 0 {
+            // Where few are, bounds are about right: more rows than these would be read for nothing.
+            self.asked = if 2 * stale >= published.len() { self.asked + 1 } else { 0 };
             return Ranking::Needs(best.iter().filter(is_stale).map(|entry| entry.product).collect());
         }
         let product = |entry: &&Entry| TrendingProduct {

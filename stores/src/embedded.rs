@@ -7,6 +7,7 @@ use crate::packed::STATE_STORE;
 use crate::{KeyRange, Row, RowStream, StateStore, StoreError, Table};
 use async_trait::async_trait;
 use durability::GroupSync;
+use fjall::config::{PartitioningPolicy, PinningPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable};
 use schemas::Version;
 use std::ops::Bound;
@@ -45,7 +46,16 @@ impl EmbeddedStateStore {
     /// # Errors
     /// When the database cannot be written.
     pub fn open(database: Database) -> Result<Self, StoreError> {
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        // In memory whole: a row that is looked up would else have the filter of a file with hundreds of thousands of rows read
+        // first.
+        let options = || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(MEMTABLE_BYTES)
+                .filter_block_partitioning_policy(PartitioningPolicy::all(false))
+                .filter_block_pinning_policy(PinningPolicy::all(true))
+                .index_block_partitioning_policy(PartitioningPolicy::all(false))
+                .index_block_pinning_policy(PinningPolicy::all(true))
+        };
         let tables = Table::ALL
             .into_iter()
             .map(|table| {

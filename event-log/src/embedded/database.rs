@@ -16,7 +16,9 @@ pub fn open_database(directory: &Path) -> Result<Database, LogError> {
     std::fs::create_dir_all(directory)
         .map_err(|e| LogError::Unusable(format!("the data directory {shown} cannot be created: {e}")))?;
     // The journal holds what was written last, each byte once more: packing it costs more than it saves.
-    let builder = Database::builder(directory).journal_compression(fjall::CompressionType::None);
+    let builder = Database::builder(directory)
+        .journal_compression(fjall::CompressionType::None)
+        .cache_size(CACHE_BYTES);
     let opened = unwound(|| builder.open());
     opened
         .ok_or_else(|| {
@@ -24,6 +26,9 @@ pub fn open_database(directory: &Path) -> Result<Database, LogError> {
         })?
         .map_err(|error| LogError::Unusable(explain(&shown, &error)))
 }
+
+/// Blocks of files that are kept in memory, at most: enough for the rows of a small shop.
+const CACHE_BYTES: u64 = 128 * 1024 * 1024;
 
 const DAMAGED: &str = "is damaged, restore it from a copy";
 
