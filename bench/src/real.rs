@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use event_log::{EventLog, GroupOptions, NewRecord, ProducerMode, TopicSpec};
 use schemas::names;
 use serde_json::json;
+use service_runtime::{Clock, SystemClock};
 use stores::Table;
 use system_tests::program::{Program, free_address, until};
 use system_tests::servers::{Installation, NEEDED, Redis, kafka, ready};
@@ -347,7 +348,7 @@ impl Bench {
         &self.installation
     }
 
-    /// Appends all events to the log.
+    /// Appends all events to the log, the last of them as of now: where a shop's log ends.
     ///
     /// # Errors
     /// When Kafka does not take them.
@@ -355,7 +356,10 @@ impl Bench {
         let producer = kafka()?.producer(ProducerMode::Bounded { ack_timeout_ms: 60_000, linger_ms: 5 })?;
         let topic = self.installation.events_topic();
         let mut appends = Vec::with_capacity(WINDOW);
-        for (key, value) in workload.records(0) {
+        let now_ms = SystemClock.now_ms();
+        let later_ms = now_ms - workload.clicks.last().map_or(now_ms, |click| click.timestamp_ms);
+        let clicks = workload.clicks.iter().enumerate();
+        for (key, value) in clicks.map(|(number, click)| click.later(later_ms).record(number, now_ms)) {
             let record =
                 NewRecord { topic: topic.as_str().into(), partition: None, key, value, traceparent: None };
             appends.push(producer.append(record)?);

@@ -115,6 +115,11 @@ impl Workload {
 }
 
 impl Click {
+    /// The same so many ms later.
+    pub fn later(&self, by_ms: i64) -> Self {
+        Self { timestamp_ms: self.timestamp_ms + by_ms, ..self.clone() }
+    }
+
     /// The event as a record of the topic `events`.
     pub fn record(&self, number: usize, received_at_ms: i64) -> (Bytes, Bytes) {
         let event = Event {

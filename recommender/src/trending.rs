@@ -499,7 +499,7 @@ mod tests {
         let update = |index: &mut TrendingIndex, product: u32, sums| {
             index.update(Symbol(product), &["even"], &sums, now);
         };
-        let weighty = |product: &u32| product % 7 != 0;
+        let weighty = |product: &u32| !product.is_multiple_of(7);
         for product in 0..PRODUCTS {
             let sums =
                 if weighty(&product) { sums_of(&rows[product as usize], now) } else { Default::default() };
