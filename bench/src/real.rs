@@ -37,6 +37,9 @@ const BATCH: usize = 100;
 const LOOK: Duration = Duration::from_secs(2);
 const IDLE: f64 = 0.05;
 
+/// How long ago the log of a shop ends that new events come to, in ms: longer than the pause that ends a session.
+const OVER_MS: i64 = 31 * 60 * 1_000;
+
 /// As shops have it; the installation's own is shorter, for tests that wait for it.
 const FLUSH: (&str, &str) = ("SHOPSMART__PROCESSOR__FLUSH_INTERVAL_MS", "5000");
 
@@ -348,7 +351,7 @@ impl Bench {
         &self.installation
     }
 
-    /// Appends all events to the log, the last of them as of now: where a shop's log ends.
+    /// Appends all events to the log, as if they had come until a while ago: the last hour has them, and sessions are over.
     ///
     /// # Errors
     /// When Kafka does not take them.
@@ -357,7 +360,7 @@ impl Bench {
         let topic = self.installation.events_topic();
         let mut appends = Vec::with_capacity(WINDOW);
         let now_ms = SystemClock.now_ms();
-        let later_ms = now_ms - workload.clicks.last().map_or(now_ms, |click| click.timestamp_ms);
+        let later_ms = now_ms - OVER_MS - workload.clicks.last().map_or(now_ms, |click| click.timestamp_ms);
         let clicks = workload.clicks.iter().enumerate();
         for (key, value) in clicks.map(|(number, click)| click.later(later_ms).record(number, now_ms)) {
             let record =
