@@ -180,17 +180,44 @@ impl TrendingIndex {
         trend: Trend,
         category: Option<&str>,
         now_ms: i64,
-        name_order: impl Fn(Symbol, Symbol) -> Ordering,
+        name_order: impl Fn(Symbol, Symbol) -> std::cmp::Ordering,
     ) -> Ranking {
         let (w, minute) = (trend.index(), minute_of(now_ms));
+        let wanted = PUBLISHED << self.asked.saturating_sub(1).min(MOST_DOUBLED);
         let number = match category.map(|category| self.categories.get(category)) {
             None => None,
             Some(None) => return Ranking::Exact(Vec::new()),
             Some(Some(&number)) => Some(number),
         };
-        let wanted = PUBLISHED << self.asked.saturating_sub(1).min(MOST_DOUBLED);
-        let best = self.highest(w, number, wanted, name_order);
         let entries = &self.entries;
+        let order = |a: &Standing, b: &Standing| {
+            let product = |standing: &Standing| entries[standing.place as usize].product;
+            b.weight.cmp(&a.weight).then_with(|| name_order(product(a), product(b)))
+        };
+        let standing = |place: u32| {
+            let weight = entries[place as usize].bounds[w];
+            (weight > 0).then_some(Standing { weight, place })
+        };
+        let best = match number {
+            None => {
+                let all = || (0..entries.len() as u32).filter_map(standing);
+                best_of(&mut self.overall[w], wanted, all, standing, order)
+            }
+            Some(number) if self.members[number as usize].len() <= KEPT => {
+                let members = self.members[number as usize].iter();
+                let mut all: Vec<Standing> = members.filter_map(|&place| standing(place)).collect();
+                cut(&mut all, wanted, order);
+                all.sort_unstable_by(order);
+                all
+            }
+            Some(number) => {
+                let boards = self.of_category[number as usize].get_or_insert_default();
+                let all = || self.members[number as usize].iter().filter_map(|&place| standing(place));
+                // Who was in it once may have another category now.
+                let is_in = |place: u32| entries[place as usize].categories.contains(&number);
+                best_of(&mut boards[w], wanted, all, |place| standing(place).filter(|_| is_in(place)), order)
+            }
+        };
         let best: Vec<&Entry> = best.iter().map(|standing| &entries[standing.place as usize]).collect();
         let published = &best[..best.len().min(PUBLISHED)];
         let is_stale = |entry: &&&Entry| entry.minute < minute;
@@ -206,49 +233,15 @@ impl TrendingIndex {
         };
         let exact = published.iter().map(product).collect();
         self.asked = 0;
-        let boards = match number {
-            None => Some(&mut self.overall),
-            Some(number) => self.of_category[number as usize].as_deref_mut(),
-        };
-        if let Some(boards) = boards {
-            boards[w].settled();
+        match number {
+            None => self.overall[w].settled(),
+            Some(number) => {
+                if let Some(boards) = &mut self.of_category[number as usize] {
+                    boards[w].settled();
+                }
+            }
         }
         Ranking::Exact(exact)
-    }
-
-    /// The products with the highest bounds of a trend, the highest first, in the category with a number or (`None`) of all.
-    fn highest(
-        &mut self,
-        w: usize,
-        number: Option<u32>,
-        wanted: usize,
-        name_order: impl Fn(Symbol, Symbol) -> Ordering,
-    ) -> Vec<Standing> {
-        let Self { entries, members, overall, of_category, .. } = self;
-        let order = |a: &Standing, b: &Standing| {
-            let product = |standing: &Standing| entries[standing.place as usize].product;
-            b.weight.cmp(&a.weight).then_with(|| name_order(product(a), product(b)))
-        };
-        let standing = |place: u32| {
-            let weight = entries[place as usize].bounds[w];
-            (weight > 0).then_some(Standing { weight, place })
-        };
-        let Some(number) = number else {
-            let all = || (0..entries.len() as u32).filter_map(standing);
-            return best_of(&mut overall[w], wanted, all, standing, order);
-        };
-        let members = &members[number as usize];
-        let all = || members.iter().filter_map(|&place| standing(place));
-        if members.len() <= KEPT {
-            let mut all: Vec<Standing> = all().collect();
-            cut(&mut all, wanted, order);
-            all.sort_unstable_by(order);
-            return all;
-        }
-        let boards = of_category[number as usize].get_or_insert_default();
-        // Who was in it once may have another category now.
-        let is_in = |place: u32| entries[place as usize].categories.contains(&number);
-        best_of(&mut boards[w], wanted, all, |place| standing(place).filter(|_| is_in(place)), order)
     }
 
     /// Drops products whose windows are all empty and that do not rise, when these are many. Places move: everything is looked
