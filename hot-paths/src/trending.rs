@@ -2,7 +2,7 @@
 
 use recommender::Symbol;
 use recommender::buckets::WindowSum;
-use recommender::trending::{Ranking, TRENDS, TrendingIndex};
+use recommender::trending::{Demand, Ranking, TRENDS, TrendingIndex};
 use schemas::published::Trend;
 
 use crate::{Path, measured};
@@ -19,16 +19,16 @@ const START_MS: i64 = 1_793_491_200_000;
 const CATEGORIES: [&str; 0] = [];
 
 /// Few favourites and a long tail of equals, all of which lose a little in each minute.
-fn sums(product: u32, minute: i64) -> [WindowSum; TRENDS] {
+fn demand(product: u32, minute: i64) -> Demand {
     let place = product * 7_919 % PRODUCTS;
     let weight = u64::from(1_000_000 / (place + 20)) * (500 - minute as u64) / 500;
-    [WindowSum { weight, count: weight }; TRENDS]
+    Demand { sums: [WindowSum { weight, count: weight }; TRENDS], newest_ms: START_MS + minute * MINUTE_MS }
 }
 
 fn minutes() -> u64 {
     let mut index = TrendingIndex::default();
     for product in 0..PRODUCTS {
-        index.update(Symbol(product), &CATEGORIES, &sums(product, 0), START_MS);
+        index.update(Symbol(product), &CATEGORIES, &demand(product, 0), START_MS);
     }
     look(&mut index, 0);
     measured(|| (1..=MINUTES).map(|minute| look(&mut index, minute)).sum::<usize>());
@@ -38,7 +38,7 @@ fn minutes() -> u64 {
 fn look(index: &mut TrendingIndex, minute: i64) -> usize {
     let now_ms = START_MS + minute * MINUTE_MS;
     let update = |index: &mut TrendingIndex, product: Symbol| {
-        index.update(product, &CATEGORIES, &sums(product.0, minute), now_ms);
+        index.update(product, &CATEGORIES, &demand(product.0, minute), now_ms);
     };
     for changed in 0..CHANGED {
         update(index, Symbol((changed * 97 + minute as u32 * 31) % PRODUCTS));

@@ -52,12 +52,9 @@ impl Buckets {
     /// What lies in `window` as of `now_ms`, to the resolution of the buckets (minutes for 1 h, hours for the others):
     /// the bucket that holds `now_ms` and those before it.
     pub fn sum(&self, window: Window, now_ms: i64) -> WindowSum {
-        let (buckets, first) = match window {
-            Window::Hour => (&self.minutes, first_minute(now_ms)),
-            Window::Day => (&self.hours, first_of(now_ms, HOUR_MS, 24)),
-            Window::Week => (&self.hours, first_of(now_ms, HOUR_MS, 7 * 24)),
-            Window::Month => (&self.hours, first_hour(now_ms)),
-        };
+        let (width_ms, kept) = span_of(window);
+        let buckets = if width_ms == MINUTE_MS { &self.minutes } else { &self.hours };
+        let first = first_of(now_ms, width_ms, kept);
         let from = buckets.partition_point(|bucket| bucket.index < first);
         buckets[from..].iter().fold(WindowSum::default(), |sum, bucket| WindowSum {
             weight: sum.weight + u64::from(bucket.weight),
@@ -106,6 +103,22 @@ fn decode_buckets(reader: &mut Reader<'_>) -> Result<Vec<Bucket>, DecodeError> {
         before = index;
     }
     Ok(buckets)
+}
+
+/// Width in ms and number of a window's buckets.
+fn span_of(window: Window) -> (i64, u32) {
+    match window {
+        Window::Hour => (MINUTE_MS, MINUTES_KEPT),
+        Window::Day => (HOUR_MS, 24),
+        Window::Week => (HOUR_MS, 7 * 24),
+        Window::Month => (HOUR_MS, HOURS_KEPT),
+    }
+}
+
+/// When the oldest bucket of a window begins, ms since 1970 UTC: [`Buckets::sum`] counts nothing that is older.
+pub fn window_begins_ms(window: Window, now_ms: i64) -> i64 {
+    let (width_ms, kept) = span_of(window);
+    i64::from(first_of(now_ms, width_ms, kept)) * width_ms
 }
 
 /// Index of the bucket that holds a time; times before 1970 count as 1970.

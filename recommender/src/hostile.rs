@@ -6,7 +6,7 @@ use crate::neighbours::{DirectList, Sums, direct_list, two_hop_list};
 use crate::publishing::{direct_of, published_list};
 use crate::ranking::rank;
 use crate::session::session_of;
-use crate::trending::sums_of;
+use crate::trending::Demand;
 use crate::user_row::{Observation, decode_history};
 use crate::voting::VotingList;
 use crate::{Interner, ProductRow, Symbol, UserRow};
@@ -67,7 +67,7 @@ fn product(mut row: ProductRow, names: &Interner) {
     for timestamp_ms in [0, 1_700_000_000_000, MAX_TIME_MS] {
         row.observe(EventKind::View, 1, Some("c"), timestamp_ms);
         row.add_pair(names.intern("p"), 1 << 24, timestamp_ms);
-        sums_of(&row, timestamp_ms);
+        Demand::of(&row, timestamp_ms);
     }
     let order = |a: Symbol, b: Symbol| names.name(a).cmp(names.name(b));
     let direct = direct_list(&row.co, row.buckets.newest_ms(), |_, _| Some(*row.co.popularity()), order);

@@ -16,6 +16,10 @@ use crate::co_occurrence::Popularity;
 use crate::decay::{RECENT, SEASON};
 use crate::settings::{RISING_MINIMUM, RISING_PRIOR};
 
+/// Nothing rises that long after its last event: r ≤ s then, and from there on r falls by 1/5 − 1/90 powers of two a day more
+/// than s, so that after 22.1 days r · H_season / H_recent is below s.
+pub const RISE_ENDS_MS: i64 = 23 * 24 * 3_600_000;
+
 /// How many times its usual demand a product has; `None` where it is not above, or too little happened to say so.
 ///
 /// Falls as time passes without events, since r falls faster than s and both give way to the prior: an earlier figure is an
@@ -67,6 +71,18 @@ mod tests {
         let now = START + 1_000 * DAY_MS;
         assert!(rise(&newcomer, now).unwrap() > 5.0);
         assert!(rise(&steady, now).unwrap_or(1.0) < 1.01);
+    }
+
+    #[test]
+    fn no_rise_outlives_its_end() {
+        let mut storm = Popularity::default();
+        seen(&mut storm, START, 1, 100_000);
+        let newest = START + DAY_MS;
+        assert!(
+            rise(&storm, newest + RISE_ENDS_MS - 2 * DAY_MS).is_some(),
+            "the largest rise lasts that long"
+        );
+        assert_eq!(rise(&storm, newest + RISE_ENDS_MS), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Which products of a partition trend: a small index that says whose windows are worth an exact look.
 //!
-//! A product's window sums and its rise only shrink as time passes without events, so those taken earlier are upper bounds.
+//! A product's window sums and its rise only shrink as time passes without events, so those taken earlier are upper bounds, and
+//! long enough after its last event they are 0: no row is looked at for that.
 //! The best k are found by looking at the highest bounds, replacing these by exact sums, and repeating until the k best are
 //! exact. Of many products, the few with the highest bounds are kept apart (`board`): the others come into it again only by
 //! their own events, or when too many of the few have fallen behind.
@@ -8,9 +9,9 @@
 mod board;
 
 use crate::ProductRow;
-use crate::buckets::WindowSum;
+use crate::buckets::{WindowSum, window_begins_ms};
 use crate::interner::Symbol;
-use crate::rising::rise;
+use crate::rising::{RISE_ENDS_MS, rise};
 use board::{Board, KEPT, Standing, cut};
 use hashbrown::{HashMap, HashSet};
 use schemas::published::{Trend, Window};
@@ -41,6 +42,8 @@ struct Entry {
     counts: [u32; TRENDS],
     /// Minute as of which the bounds are exact; 0 = never.
     minute: u32,
+    /// No event is of a later minute.
+    last: u32,
     /// Numbers of the categories it is in, ascending.
     categories: Box<[u32]>,
 }
@@ -63,6 +66,8 @@ pub struct TrendingIndex {
     empty: usize,
     /// How often in a row more than half of the published were asked for.
     asked: u32,
+    /// The first minute that any list looked back to when bounds were last taken from what is over.
+    looked_back_to: u32,
 }
 
 /// In the order of [`Trend::ALL`].
@@ -86,25 +91,46 @@ pub enum Ranking {
     Needs(Vec<Symbol>),
 }
 
-/// The weights of a row as of a time, in the order of [`Trend::ALL`].
-pub fn sums_of(row: &ProductRow, now_ms: i64) -> [WindowSum; TRENDS] {
-    Trend::ALL.map(|trend| match trend {
-        Trend::Popular(window) => row.buckets.sum(window, now_ms),
-        Trend::Rising => {
-            // As of the minute, as windows are, so that what was looked at within one compares.
-            let minute_ms = now_ms - now_ms.rem_euclid(MINUTE_MS);
-            let rise = rise(row.co.popularity(), minute_ms).unwrap_or(0.0);
-            // In bounds: a rise is at most that of demand that is all recent.
-            let weight = (rise * RISE_UNIT) as u64;
-            WindowSum { weight, count: row.buckets.sum(Window::Week, now_ms).count }
-        }
-    })
+/// What a product's row says of its place in the lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Demand {
+    /// Its weights, in the order of [`Trend::ALL`].
+    pub sums: [WindowSum; TRENDS],
+    /// Time of its newest event, milliseconds since 1970 UTC; 0 without one.
+    pub newest_ms: i64,
 }
 
-/// Bounds that need not be written anew at every event: the next powers of two.
-pub fn coarse_bounds(sums: &[WindowSum; TRENDS]) -> Bounds {
-    sums.map(|sum| {
-        if sum.weight == 0 { 0 } else { narrow(sum.weight).checked_next_power_of_two().unwrap_or(u32::MAX) }
+impl Demand {
+    /// As of a time.
+    pub fn of(row: &ProductRow, now_ms: i64) -> Self {
+        let sums = Trend::ALL.map(|trend| match trend {
+            Trend::Popular(window) => row.buckets.sum(window, now_ms),
+            Trend::Rising => {
+                // As of the minute, as windows are, so that what was looked at within one compares.
+                let minute_ms = now_ms - now_ms.rem_euclid(MINUTE_MS);
+                let rise = rise(row.co.popularity(), minute_ms).unwrap_or(0.0);
+                // In bounds: a rise is at most that of demand that is all recent.
+                let weight = (rise * RISE_UNIT) as u64;
+                WindowSum { weight, count: row.buckets.sum(Window::Week, now_ms).count }
+            }
+        });
+        Self { sums, newest_ms: row.buckets.newest_ms() }
+    }
+
+    /// Bounds that need not be written anew at every event: the next powers of two.
+    pub fn coarse_bounds(&self) -> Bounds {
+        self.sums.map(|sum| match sum.weight {
+            0 => 0,
+            weight => narrow(weight).checked_next_power_of_two().unwrap_or(u32::MAX),
+        })
+    }
+}
+
+/// The first minute whose events count in a list as of a time: a product without a later one has no weight in it.
+fn first_minute(trend: Trend, now_ms: i64) -> u32 {
+    minute_of(match trend {
+        Trend::Popular(window) => window_begins_ms(window, now_ms),
+        Trend::Rising => now_ms - RISE_ENDS_MS,
     })
 }
 
@@ -117,25 +143,23 @@ fn minute_of(now_ms: i64) -> u32 {
 }
 
 impl TrendingIndex {
-    /// Takes a product's categories and exact sums as of `now_ms`.
-    pub fn update(
-        &mut self,
-        product: Symbol,
-        categories: &[impl AsRef<str>],
-        sums: &[WindowSum; TRENDS],
-        now_ms: i64,
-    ) {
+    /// Takes a product's categories and what its row says as of `now_ms`.
+    pub fn update(&mut self, product: Symbol, categories: &[impl AsRef<str>], demand: &Demand, now_ms: i64) {
         let place = self.place(product, categories);
         let entry = &mut self.entries[place as usize];
-        entry.counts = sums.map(|sum| narrow(sum.count));
+        entry.counts = demand.sums.map(|sum| narrow(sum.count));
         entry.minute = minute_of(now_ms);
-        self.set_bounds(place, sums.map(|sum| narrow(sum.weight)));
+        entry.last = minute_of(demand.newest_ms);
+        self.set_bounds(place, demand.sums.map(|sum| narrow(sum.weight)));
     }
 
-    /// Takes the categories and stored bounds of a product whose row was not looked at yet.
-    pub fn restore(&mut self, product: Symbol, categories: &[impl AsRef<str>], bounds: Bounds) {
+    /// Takes the categories and stored bounds of a product whose row was not looked at yet; none of its events is later than
+    /// `last_ms`.
+    pub fn restore(&mut self, product: Symbol, categories: &[impl AsRef<str>], bounds: Bounds, last_ms: i64) {
         let place = self.place(product, categories);
-        self.entries[place as usize].minute = 0;
+        let entry = &mut self.entries[place as usize];
+        entry.minute = 0;
+        entry.last = minute_of(last_ms);
         self.set_bounds(place, bounds);
     }
 
@@ -180,44 +204,17 @@ impl TrendingIndex {
         trend: Trend,
         category: Option<&str>,
         now_ms: i64,
-        name_order: impl Fn(Symbol, Symbol) -> std::cmp::Ordering,
+        name_order: impl Fn(Symbol, Symbol) -> Ordering,
     ) -> Ranking {
         let (w, minute) = (trend.index(), minute_of(now_ms));
-        let wanted = PUBLISHED << self.asked.saturating_sub(1).min(MOST_DOUBLED);
         let number = match category.map(|category| self.categories.get(category)) {
             None => None,
             Some(None) => return Ranking::Exact(Vec::new()),
             Some(Some(&number)) => Some(number),
         };
+        let wanted = PUBLISHED << self.asked.saturating_sub(1).min(MOST_DOUBLED);
+        let best = self.highest(w, number, wanted, first_minute(trend, now_ms), name_order);
         let entries = &self.entries;
-        let order = |a: &Standing, b: &Standing| {
-            let product = |standing: &Standing| entries[standing.place as usize].product;
-            b.weight.cmp(&a.weight).then_with(|| name_order(product(a), product(b)))
-        };
-        let standing = |place: u32| {
-            let weight = entries[place as usize].bounds[w];
-            (weight > 0).then_some(Standing { weight, place })
-        };
-        let best = match number {
-            None => {
-                let all = || (0..entries.len() as u32).filter_map(standing);
-                best_of(&mut self.overall[w], wanted, all, standing, order)
-            }
-            Some(number) if self.members[number as usize].len() <= KEPT => {
-                let members = self.members[number as usize].iter();
-                let mut all: Vec<Standing> = members.filter_map(|&place| standing(place)).collect();
-                cut(&mut all, wanted, order);
-                all.sort_unstable_by(order);
-                all
-            }
-            Some(number) => {
-                let boards = self.of_category[number as usize].get_or_insert_default();
-                let all = || self.members[number as usize].iter().filter_map(|&place| standing(place));
-                // Who was in it once may have another category now.
-                let is_in = |place: u32| entries[place as usize].categories.contains(&number);
-                best_of(&mut boards[w], wanted, all, |place| standing(place).filter(|_| is_in(place)), order)
-            }
-        };
         let best: Vec<&Entry> = best.iter().map(|standing| &entries[standing.place as usize]).collect();
         let published = &best[..best.len().min(PUBLISHED)];
         let is_stale = |entry: &&&Entry| entry.minute < minute;
@@ -233,20 +230,58 @@ impl TrendingIndex {
         };
         let exact = published.iter().map(product).collect();
         self.asked = 0;
-        match number {
-            None => self.overall[w].settled(),
-            Some(number) => {
-                if let Some(boards) = &mut self.of_category[number as usize] {
-                    boards[w].settled();
-                }
-            }
+        let boards = match number {
+            None => Some(&mut self.overall),
+            Some(number) => self.of_category[number as usize].as_deref_mut(),
+        };
+        if let Some(boards) = boards {
+            boards[w].settled();
         }
         Ranking::Exact(exact)
     }
 
+    /// The products with the highest bounds of a trend, the highest first, in the category with a number or (`None`) of all.
+    /// Those without an event since the `first` minute are as good as gone.
+    fn highest(
+        &mut self,
+        w: usize,
+        number: Option<u32>,
+        wanted: usize,
+        first: u32,
+        name_order: impl Fn(Symbol, Symbol) -> Ordering,
+    ) -> Vec<Standing> {
+        let Self { entries, members, overall, of_category, .. } = self;
+        let order = |a: &Standing, b: &Standing| {
+            let product = |standing: &Standing| entries[standing.place as usize].product;
+            b.weight.cmp(&a.weight).then_with(|| name_order(product(a), product(b)))
+        };
+        let standing = |place: u32| {
+            let entry = &entries[place as usize];
+            let weight = entry.bounds[w];
+            (weight > 0 && entry.last >= first).then_some(Standing { weight, place })
+        };
+        let Some(number) = number else {
+            let all = || (0..entries.len() as u32).filter_map(standing);
+            return best_of(&mut overall[w], wanted, all, standing, order);
+        };
+        let members = &members[number as usize];
+        let all = || members.iter().filter_map(|&place| standing(place));
+        if members.len() <= KEPT {
+            let mut all: Vec<Standing> = all().collect();
+            cut(&mut all, wanted, order);
+            all.sort_unstable_by(order);
+            return all;
+        }
+        let boards = of_category[number as usize].get_or_insert_default();
+        // Who was in it once may have another category now.
+        let is_in = |place: u32| entries[place as usize].categories.contains(&number);
+        best_of(&mut boards[w], wanted, all, |place| standing(place).filter(|_| is_in(place)), order)
+    }
+
     /// Drops products whose windows are all empty and that do not rise, when these are many. Places move: everything is looked
     /// at again afterwards.
-    pub fn compact(&mut self) {
+    pub fn compact(&mut self, now_ms: i64) {
+        self.empty_what_is_over(now_ms);
         if self.empty <= self.entries.len() / 8 {
             return;
         }
@@ -262,6 +297,21 @@ impl TrendingIndex {
             self.places.insert(entry.product, place as u32);
             for &category in &entry.categories {
                 self.members[category as usize].push(place as u32);
+            }
+        }
+    }
+
+    /// Takes the bounds from products that have been without events for longer than any list looks back. Once an hour will do.
+    fn empty_what_is_over(&mut self, now_ms: i64) {
+        let first = Trend::ALL.map(|trend| first_minute(trend, now_ms)).into_iter().min().unwrap_or(0);
+        if first / 60 == self.looked_back_to / 60 {
+            return;
+        }
+        self.looked_back_to = first;
+        for entry in &mut self.entries {
+            if entry.last < first && entry.bounds != EMPTY {
+                entry.bounds = EMPTY;
+                self.empty += 1;
             }
         }
     }
@@ -282,7 +332,8 @@ impl TrendingIndex {
             None => {
                 let place = self.entries.len() as u32;
                 let (bounds, counts) = (EMPTY, EMPTY);
-                self.entries.push(Entry { product, bounds, counts, minute: 0, categories: Box::default() });
+                let categories = Box::default();
+                self.entries.push(Entry { product, bounds, counts, minute: 0, last: 0, categories });
                 self.empty += 1;
                 self.places.insert(product, place);
                 place

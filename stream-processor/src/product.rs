@@ -11,8 +11,7 @@ use crate::stage::{FlushKeys, Snapshot, Stage, Unreadable};
 use bytes::Bytes;
 use event_log::Record;
 use hashbrown::HashMap;
-pub(crate) use open_windows::OpenWindows;
-use recommender::trending::Bounds;
+pub(crate) use open_windows::{Limits, OpenWindows};
 use recommender::{Interner, ProductRow, Symbol};
 pub(crate) use record::ProductRecord;
 use record::{ByRow, Change};
@@ -28,8 +27,8 @@ pub(crate) struct Product {
     names: Arc<Interner>,
     rows: RowCache<Symbol, ProductRow>,
     progress: ProductProgress,
-    /// Bounds as the table `open_windows` holds them.
-    stored_bounds: HashMap<Symbol, Bounds>,
+    /// As the table `open_windows` holds them.
+    stored_limits: HashMap<Symbol, Limits>,
     by_row: ByRow,
 }
 
@@ -55,12 +54,12 @@ impl Product {
         progress: ProductProgress,
     ) -> Self {
         let rows = RowCache::new(cached_products);
-        Self { generation, names, rows, progress, stored_bounds: HashMap::new(), by_row: ByRow::default() }
+        Self { generation, names, rows, progress, stored_limits: HashMap::new(), by_row: ByRow::default() }
     }
 
     /// Takes note of what `open_windows` holds for a product.
-    pub(crate) fn restore_bounds(&mut self, product: Symbol, bounds: Bounds) {
-        self.stored_bounds.insert(product, bounds);
+    pub(crate) fn restore_limits(&mut self, product: Symbol, limits: Limits) {
+        self.stored_limits.insert(product, limits);
     }
 
     /// A row in memory.
@@ -139,15 +138,12 @@ impl Product {
 
     fn open_windows_row(&mut self, product: Symbol) -> Option<Row> {
         let row = self.rows.get(&product)?;
-        let bounds = OpenWindows::bounds_of(row);
-        let stored = self.stored_bounds.entry(product).or_default();
-        // The stored bounds need only be upper bounds; what an older processor left open is filled in.
-        let is_whole = !stored.contains(&u32::MAX);
-        if is_whole && bounds.iter().zip(stored.iter()).all(|(bound, stored)| bound <= stored) {
+        let limits = Limits::of(row);
+        if self.stored_limits.get(&product).is_some_and(|stored| stored.hold_for(&limits)) {
             return None;
         }
-        *stored = bounds;
-        let state = OpenWindows { bounds, category: row.category.clone() }.encode(row.version);
+        self.stored_limits.insert(product, limits);
+        let state = OpenWindows { limits, category: row.category.clone() }.encode(row.version);
         Some(Row { key: self.names.name(product).to_owned(), version: row.version, state })
     }
 }

@@ -4,7 +4,7 @@ use crate::metrics::{K, Tally};
 use crate::report::Report;
 use crate::{Map, Set};
 use recommender::settings::COLD_START;
-use recommender::trending::{Ranking, TrendingIndex, sums_of};
+use recommender::trending::{Demand, Ranking, TrendingIndex};
 use recommender::user_row::{Observation, SESSION_GAP_MS};
 use recommender::{Interner, ProductRow, Symbol, UserRow};
 use schemas::published::Trend;
@@ -28,7 +28,7 @@ impl Shop {
         let (product, now_ms) = (observation.product, observation.timestamp_ms);
         let row = &mut self.rows[product.0 as usize];
         row.observe(observation.kind, weight, None, now_ms);
-        self.index.update(product, &[""; 0], &sums_of(row, now_ms), now_ms);
+        self.index.update(product, &[""; 0], &Demand::of(row, now_ms), now_ms);
         self.events += 1;
     }
 
@@ -38,8 +38,8 @@ impl Shop {
                 Ranking::Exact(best) => return best.iter().map(|best| best.product.0).take(K).collect(),
                 Ranking::Needs(products) => {
                     for product in products {
-                        let sums = sums_of(&self.rows[product.0 as usize], now_ms);
-                        self.index.update(product, &[""; 0], &sums, now_ms);
+                        let demand = Demand::of(&self.rows[product.0 as usize], now_ms);
+                        self.index.update(product, &[""; 0], &demand, now_ms);
                     }
                 }
             }

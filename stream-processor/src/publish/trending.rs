@@ -3,8 +3,7 @@ use crate::product::{OpenWindows, Product};
 use crate::rules::{Rule, is_broken};
 use crate::stage::Stage;
 use bytes::Bytes;
-use recommender::buckets::WindowSum;
-use recommender::trending::{Ranking, TRENDS, TrendingIndex, TrendingProduct, sums_of};
+use recommender::trending::{Demand, Ranking, TrendingIndex, TrendingProduct};
 use recommender::{ProductRow, Symbol};
 use schemas::Version;
 use schemas::names::trending_key;
@@ -62,8 +61,9 @@ impl TrendingPublisher {
                 // A damaged entry costs the product its place until its next event, no more.
                 let Ok(open) = OpenWindows::decode(&row.state) else { continue };
                 let symbol = context.names.intern(&row.key);
-                product.restore_bounds(symbol, open.bounds);
-                self.index.restore(symbol, &self.categories_of(&row.key, &open.category), open.bounds);
+                product.restore_limits(symbol, open.limits);
+                let categories = self.categories_of(&row.key, &open.category);
+                self.index.restore(symbol, &categories, open.limits.bounds, open.limits.last_ms);
             }
         }
         Ok(())
@@ -80,15 +80,15 @@ impl TrendingPublisher {
 
     /// A product's windows changed.
     pub(crate) fn changed(&mut self, product: Symbol, row: &ProductRow, now_ms: i64) {
-        self.look_at(product, &row.category, &sums_of(row, now_ms), now_ms);
+        self.look_at(product, &row.category, &Demand::of(row, now_ms), now_ms);
     }
 
     /// Tells the index what a product's windows and categories are. The lists of those that it is in now, and of the one that it
     /// was in before, are due.
-    fn look_at(&mut self, product: Symbol, own: &str, sums: &[WindowSum; TRENDS], now_ms: i64) {
+    fn look_at(&mut self, product: Symbol, own: &str, demand: &Demand, now_ms: i64) {
         let before = self.index.category_of(product).to_owned();
         let categories = self.categories_of(self.context.names.name(product), own);
-        self.index.update(product, &categories, sums, now_ms);
+        self.index.update(product, &categories, demand, now_ms);
         let before = Some(before).filter(|before| !before.is_empty() && !categories.contains(before));
         categories.into_iter().chain(before).for_each(|category| self.make_due(category));
     }
@@ -118,7 +118,7 @@ impl TrendingPublisher {
     ) -> Result<Vec<(String, Bytes)>, StoreError> {
         if now_ms / MINUTE_MS != self.minute {
             self.minute = now_ms / MINUTE_MS;
-            self.index.compact();
+            self.index.compact(now_ms);
             let all: Vec<String> = self.index.categories().map(str::to_owned).collect();
             all.into_iter().for_each(|category| self.make_due(category));
         }
@@ -198,11 +198,11 @@ impl TrendingPublisher {
     ) -> Result<(), StoreError> {
         read_again(&self.context, product, &products).await?;
         for symbol in products {
-            let (sums, own) = match product.row(symbol) {
-                Some(row) => (sums_of(row, now_ms), row.category.clone()),
+            let (demand, own) = match product.row(symbol) {
+                Some(row) => (Demand::of(row, now_ms), row.category.clone()),
                 None => Default::default(),
             };
-            self.look_at(symbol, &own, &sums, now_ms);
+            self.look_at(symbol, &own, &demand, now_ms);
         }
         Ok(())
     }
