@@ -95,9 +95,11 @@ pub async fn measure(
         (Effect::Trending, "trending", AT_THE_SAME_TIME, ["", "500"]),
     ];
     let running = probes.map(|(effect, what, count, goals)| (probe.start(effect, count), what, goals));
-    let (before, servers) = (CpuSeconds::of(processor)?, servers::cpu()?);
+    let rows = || servers::counter(installation.processor, "processor_flushed_rows_total");
+    let (before, servers, rows_before) = (CpuSeconds::of(processor)?, servers::cpu()?, rows().await?);
     tokio::time::sleep(time).await;
-    let per_event = 1e6 / (f64::from(rate) * time.as_secs_f64());
+    let events = f64::from(rate) * time.as_secs_f64();
+    let per_event = 1e6 / events;
     figures.push(Figure::beside(
         format!(
             "processor, {rate} events per second: CPU per event, beside that of Kafka, Redis and Cassandra"
@@ -106,6 +108,12 @@ pub async fn measure(
         (servers::cpu()? - servers) * per_event,
         "µs",
         "1 × servers",
+    ));
+    figures.push(Figure::alone(
+        format!("processor, {rate} events per second: rows written to Cassandra per event"),
+        (rows().await? - rows_before) / events,
+        "",
+        "0.5",
     ));
     probe.stop.store(true, Ordering::Relaxed);
     for (running, what, goals) in running {

@@ -170,6 +170,8 @@ impl Stage for Product {
 
     const NAME: StageName = StageName::Product;
     const TABLE: Table = Table::ProductState;
+    /// An event changes a user's row and those of many products, each of which others change again soon.
+    const FLUSH_INTERVALS: u32 = 4;
 
     fn prepare(&self, batch: Vec<Record>) -> Vec<ProductRecord> {
         batch.into_iter().map(|record| ProductRecord::parse(record, &self.names)).collect()

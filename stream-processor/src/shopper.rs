@@ -167,6 +167,7 @@ impl Stage for Shopper {
 
     const NAME: StageName = StageName::Shopper;
     const TABLE: Table = Table::UserHistory;
+    const FLUSH_INTERVALS: u32 = 1;
 
     fn prepare(&self, batch: Vec<Record>) -> Vec<ShopperRecord> {
         batch.into_iter().map(ShopperRecord::parse).collect()

@@ -32,6 +32,8 @@ pub(crate) trait Stage: Send + 'static {
     const NAME: StageName;
     /// Where its rows are.
     const TABLE: Table;
+    /// Its rows are written every so many flush intervals.
+    const FLUSH_INTERVALS: u32;
 
     /// Decodes records. Never fails: what cannot be decoded is part of the result.
     fn prepare(&self, batch: Vec<Record>) -> Vec<Self::Prepared>;

@@ -56,7 +56,8 @@ impl<D: Driver> PartitionTask<D> {
         mut stream: RecordStream,
         token: CancellationToken,
     ) -> Result<(), TaskError> {
-        let interval = Duration::from_millis(self.context.config.flush_interval_ms);
+        let interval = Duration::from_millis(self.context.config.flush_interval_ms)
+            * <D::Stage as Stage>::FLUSH_INTERVALS;
         let mut next_flush =
             Instant::now() + interval.mul_f64(phase(<D::Stage as Stage>::NAME, self.partition));
         let mut running: Option<Running<Keys<D>>> = None;
