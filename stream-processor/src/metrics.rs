@@ -142,8 +142,11 @@ pub(crate) fn redriven() -> Counter {
     counter!(REDRIVEN)
 }
 
-pub(crate) fn flushed(stage: StageName, took: Duration, rows: usize) {
+pub(crate) fn flushed(stage: StageName, took: Duration) {
     histogram!(FLUSH_SECONDS, "stage" => stage.as_str()).record(took);
+}
+
+pub(crate) fn flushed_rows(stage: StageName, rows: usize) {
     counter!(FLUSHED_ROWS, "stage" => stage.as_str()).increment(rows as u64);
 }
 

@@ -36,7 +36,7 @@ impl<K> Flush<K> {
     /// emit for them. The progress comes last: what it says is stored, is stored.
     pub(crate) async fn run(self) -> Result<(K, Checkpoint), TaskError> {
         let Self { context, stage, partition, snapshot, appends, published } = self;
-        let (begun, rows) = (Instant::now(), snapshot.rows.iter().map(|(_, rows)| rows.len()).sum());
+        let begun = Instant::now();
         let at = snapshot.at;
         let version = at.version(context.config.generation);
         let row = |key: String, state: Bytes| vec![Row { key, version, state }];
@@ -58,21 +58,33 @@ impl<K> Flush<K> {
             put(&context, Table::Progress, progress.clone()).await?;
         }
         for (table, rows) in snapshot.rows {
-            put(&context, table, rows).await?;
+            put_counted(&context, table, rows, |count| metrics::flushed_rows(stage, count)).await?;
         }
         put(&context, Table::Progress, progress).await?;
         put(&context, Table::Published, published).await?;
-        metrics::flushed(stage, begun.elapsed(), rows);
+        metrics::flushed(stage, begun.elapsed());
         Ok((snapshot.keys, at))
     }
 }
 
 /// Writes rows, and again until the store answers.
-async fn put(context: &Context, table: Table, mut rows: Vec<Row>) -> Result<(), TaskError> {
+async fn put(context: &Context, table: Table, rows: Vec<Row>) -> Result<(), TaskError> {
+    put_counted(context, table, rows, |_| ()).await
+}
+
+/// Tells after each chunk how many rows are written.
+async fn put_counted(
+    context: &Context,
+    table: Table,
+    mut rows: Vec<Row>,
+    written: impl Fn(usize),
+) -> Result<(), TaskError> {
     while !rows.is_empty() {
         let chunk = rows.split_off(rows.len().saturating_sub(CHUNK));
+        let count = chunk.len();
         retrying("write", || context.parts.state.put_many(table, context.config.generation, chunk.clone()))
             .await?;
+        written(count);
     }
     Ok(())
 }
