@@ -9,6 +9,7 @@ use system_tests::program::{Program, free_address, get};
 use crate::cpu::CpuSeconds;
 use crate::real::{Bench, Effort, PARTITIONS};
 use crate::report::Figure;
+use crate::servers;
 use crate::workload::Workload;
 
 /// Partitions of both stages.
@@ -66,12 +67,7 @@ async fn with_copies(copies: usize, workload: &Workload, effort: Effort) -> Resu
     let events = workload.clicks.len() as u64;
     let (begun, before) = (Instant::now(), cpu(&running)?);
     bench.fill(workload).await?;
-    until(&running, |reports| {
-        let of_all = reports.iter().filter_map(|report| report["outcomes"].as_object());
-        of_all.flat_map(|outcomes| outcomes.values()).filter_map(serde_json::Value::as_u64).sum::<u64>()
-            >= events
-    })
-    .await?;
+    until(&running, |reports| reports.iter().map(servers::outcomes).sum::<u64>() >= events).await?;
     Ok(Spent {
         micros_per_event: (cpu(&running)? - before) * 1e6 / events as f64,
         events_per_second: events as f64 / begun.elapsed().as_secs_f64(),

@@ -137,9 +137,7 @@ impl Bench {
         until("the processor to be there", &lag, |report| report["partitions"].as_array().map(drop)).await?;
         let (begun, before, servers) = (Instant::now(), CpuSeconds::of(processor.id())?, servers::cpu()?);
         until("every event to have an outcome", &lag, |report| {
-            let outcomes = report["outcomes"].as_object()?;
-            (outcomes.values().filter_map(serde_json::Value::as_u64).sum::<u64>() >= events as u64)
-                .then_some(())
+            (servers::outcomes(report) >= events as u64).then_some(())
         })
         .await?;
         let wall = begun.elapsed().as_secs_f64();

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 use redis::aio::MultiplexedConnection;
+use serde_json::Value;
 use stores::cql::{CqlSettings, CqlStateStore};
 use stores::{StateStore, Table};
 use system_tests::given;
@@ -73,6 +74,12 @@ fn sum_of(exposition: &str, name: &str) -> f64 {
     let series = exposition.lines().filter_map(|line| line.strip_prefix(name));
     let values = series.filter(|rest| rest.starts_with(['{', ' ']));
     values.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).fold(0.0, |sum, value| sum + value)
+}
+
+/// How many events have an outcome, as a processor's `/admin/lag` says.
+pub fn outcomes(report: &Value) -> u64 {
+    let by_kind = report["outcomes"].as_object().into_iter().flat_map(|outcomes| outcomes.values());
+    by_kind.filter_map(Value::as_u64).sum()
 }
 
 /// Bytes of a row of a table, on average: key, version and state, without what the database adds or saves.

@@ -25,6 +25,11 @@ const TRENDING_RESTS: u32 = 4;
 /// But no longer than this: what took long may have waited for a store.
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
+/// How long the partition does other things after trending lists took so long.
+fn rest_after(took: Duration) -> Duration {
+    (took * TRENDING_RESTS).min(LONGEST_REST)
+}
+
 /// The product stage: rows are ranked and published; nothing goes back to the log.
 pub(crate) struct ProductDriver {
     pub(crate) context: Arc<Context>,
@@ -206,8 +211,7 @@ impl Driver for ProductDriver {
             let begun = Instant::now();
             self.trending().await?;
             let interval = Duration::from_millis(self.context.config.trending_interval_ms);
-            let rest = (begun.elapsed() * TRENDING_RESTS).min(LONGEST_REST);
-            self.next_trending = Instant::now() + interval.max(rest);
+            self.next_trending = Instant::now() + interval.max(rest_after(begun.elapsed()));
         }
         Ok(())
     }
@@ -218,5 +222,19 @@ impl Driver for ProductDriver {
 
     fn stream_time_ms(&mut self) -> i64 {
         self.stage.stream_time_ms()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn making_trending_lists_takes_a_fifth_of_the_time_at_most_until_it_waits_for_a_store() {
+        for took_ms in [1, 40, 1_000] {
+            let took = Duration::from_millis(took_ms);
+            assert_eq!(took + rest_after(took), 5 * took);
+        }
+        assert_eq!(rest_after(Duration::from_secs(30)), LONGEST_REST);
     }
 }
