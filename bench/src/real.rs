@@ -382,7 +382,7 @@ impl Bench {
 /// Waits until a processor has written everything to the state store.
 async fn until_all_is_stored(processor: SocketAddr) -> Result<()> {
     let begun = Instant::now();
-    while servers::counter(processor, "processor_unstored_records").await? > 0.0 {
+    while servers::gauge(processor, "processor_unstored_records").await? > 0.0 {
         ensure!(begun.elapsed() < Duration::from_secs(180), "records stay unstored without any load");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

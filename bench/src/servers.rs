@@ -66,14 +66,26 @@ fn listener(port: u16) -> Result<Option<u32>> {
 /// # Errors
 /// When it does not answer.
 pub async fn counter(address: SocketAddr, name: &str) -> Result<f64> {
-    let text = reqwest::get(format!("http://{address}/metrics")).await?.error_for_status()?.text().await?;
-    Ok(sum_of(&text, name))
+    // A counter that was never increased is not there.
+    Ok(sum_of(&metrics(address).await?, name).unwrap_or(0.0))
 }
 
-fn sum_of(exposition: &str, name: &str) -> f64 {
+/// The sum over all series of a gauge that the program at `address` exposes.
+///
+/// # Errors
+/// When it does not answer, or has no such gauge.
+pub async fn gauge(address: SocketAddr, name: &str) -> Result<f64> {
+    sum_of(&metrics(address).await?, name).with_context(|| format!("{address} exposes no {name}"))
+}
+
+async fn metrics(address: SocketAddr) -> Result<String> {
+    Ok(reqwest::get(format!("http://{address}/metrics")).await?.error_for_status()?.text().await?)
+}
+
+fn sum_of(exposition: &str, name: &str) -> Option<f64> {
     let series = exposition.lines().filter_map(|line| line.strip_prefix(name));
     let values = series.filter(|rest| rest.starts_with(['{', ' ']));
-    values.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).fold(0.0, |sum, value| sum + value)
+    values.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).reduce(|sum, value| sum + value)
 }
 
 /// How many events have an outcome, as a processor's `/admin/lag` says.
@@ -159,7 +171,7 @@ mod tests {
     #[test]
     fn the_series_of_a_counter_are_summed_and_no_others() {
         let text = "# TYPE rows_total counter\nrows_total{stage=\"a\"} 3\nrows_total{stage=\"b\"} 4.5\nrows_total_seconds 9\n";
-        assert!((sum_of(text, "rows_total") - 7.5).abs() < 1e-9);
-        assert!(sum_of(text, "missing").abs() < 1e-9);
+        assert!(sum_of(text, "rows_total").is_some_and(|sum| (sum - 7.5).abs() < 1e-9));
+        assert_eq!(sum_of(text, "missing"), None);
     }
 }

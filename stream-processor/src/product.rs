@@ -27,8 +27,8 @@ pub(crate) struct Product {
     names: Arc<Interner>,
     rows: RowCache<Symbol, ProductRow>,
     progress: ProductProgress,
-    /// As the table `open_windows` holds them.
-    stored_limits: HashMap<Symbol, Limits>,
+    /// As the table `open_windows` holds them, and the version of the row that they are of.
+    stored_limits: HashMap<Symbol, (Version, Limits)>,
     by_row: ByRow,
 }
 
@@ -58,8 +58,8 @@ impl Product {
     }
 
     /// Takes note of what `open_windows` holds for a product.
-    pub(crate) fn restore_limits(&mut self, product: Symbol, limits: Limits) {
-        self.stored_limits.insert(product, limits);
+    pub(crate) fn restore_limits(&mut self, product: Symbol, version: Version, limits: Limits) {
+        self.stored_limits.insert(product, (version, limits));
     }
 
     /// A row in memory.
@@ -139,10 +139,14 @@ impl Product {
     fn open_windows_row(&mut self, product: Symbol) -> Option<Row> {
         let row = self.rows.get(&product)?;
         let limits = Limits::of(row);
-        if self.stored_limits.get(&product).is_some_and(|stored| stored.hold_for(&limits)) {
+        // After a crash, what is stored may be of the row as it will be again: the store would drop an older one, and what it is
+        // then has more events, so its limits hold for this one.
+        let is_kept =
+            |(version, stored): &(Version, Limits)| row.version < *version || stored.hold_for(&limits);
+        if self.stored_limits.get(&product).is_some_and(is_kept) {
             return None;
         }
-        self.stored_limits.insert(product, limits);
+        self.stored_limits.insert(product, (row.version, limits));
         let state = OpenWindows { limits, category: row.category.clone() }.encode(row.version);
         Some(Row { key: self.names.name(product).to_owned(), version: row.version, state })
     }
@@ -257,5 +261,37 @@ impl Stage for Product {
         let row = self.rows.get(key)?;
         let state = Bytes::from(row.encode(&self.names));
         Some(Row { key: self.names.name(*key).to_owned(), version: row.version, state })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START_MS: i64 = 1_700_000_000_000;
+
+    /// A crash between the two writes of a flush leaves an entry of a row that is read again, record by record.
+    #[test]
+    fn an_entry_of_open_windows_from_before_a_crash_is_kept_until_its_row_is_there_again() {
+        let names = Arc::new(Interner::default());
+        let product = names.intern("p");
+        let mut row = ProductRow::default();
+        (0..20).for_each(|_| row.observe(EventKind::View, 1, None, START_MS));
+        row.version = Version::of(1, 5);
+        let mut stage = Product::new(1, Arc::clone(&names), 10, ProductProgress::new(1));
+        // An hour and more later, when the entry was written, that hour had one event.
+        let mut later = row.clone();
+        let later_ms = START_MS + 2 * 3_600_000;
+        later.observe(EventKind::View, 1, None, later_ms);
+        stage.restore_limits(product, Version::of(1, 9), Limits::of(&later));
+
+        stage.rows.admit(product, row);
+        assert_eq!(stage.open_windows_row(product), None, "the store would drop it");
+        let row = stage.rows.find(&product).unwrap().change();
+        *row = later;
+        row.version = Version::of(1, 10);
+        row.observe(EventKind::View, 1, None, later_ms);
+        let written = stage.open_windows_row(product).expect("the hour is above what is stored");
+        assert_eq!(written.version, Version::of(1, 10));
     }
 }

@@ -61,7 +61,7 @@ impl TrendingPublisher {
                 // A damaged entry costs the product its place until its next event, no more.
                 let Ok(open) = OpenWindows::decode(&row.state) else { continue };
                 let symbol = context.names.intern(&row.key);
-                product.restore_limits(symbol, open.limits);
+                product.restore_limits(symbol, row.version, open.limits);
                 let categories = self.categories_of(&row.key, &open.category);
                 self.index.restore(symbol, &categories, open.limits.bounds, open.limits.last_ms);
             }
