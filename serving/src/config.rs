@@ -68,7 +68,7 @@ impl Default for ServingConfig {
             answer_budget_ms: 90,
             breaker_failures: 3,
             breaker_open_ms: 500,
-            snapshot_refresh_ms: 200,
+            snapshot_refresh_ms: 100,
             snapshot_max_age_ms: 10_000,
             marker_refresh_ms: 500,
             category_cache: 500,
