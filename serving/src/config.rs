@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn a_value_out_of_range_names_its_key_and_what_is_allowed() {
-        let config = ServingConfig { snapshot_max_age_ms: 150, ..ServingConfig::default() };
+        let config =
+            ServingConfig { snapshot_refresh_ms: 200, snapshot_max_age_ms: 150, ..ServingConfig::default() };
         let refusal = config.validate("serving").unwrap_err().to_string();
         assert_eq!(refusal, "`serving.snapshot_max_age_ms` is 150: allowed is 200 to 3600000");
         assert!(ServingConfig { generation: 0, ..ServingConfig::default() }.validate("serving").is_err());
