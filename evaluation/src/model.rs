@@ -104,7 +104,7 @@ impl Model {
         let mut sums = Sums::default();
         for &item in &changed {
             let (direct, version) = (&self.direct[item as usize], self.rows[item as usize].version);
-            let list_of = |_: usize, product: Symbol| Some(&self.direct[product.0 as usize]);
+            let list_of = |product: Symbol| Some(&self.direct[product.0 as usize]);
             let scored = two_hop_list(Symbol(item), direct, list_of, by_id, &mut sums);
             let list = published_list(version, Default::default(), direct, &scored, &self.names, |_, _| {
                 Some(Default::default())

@@ -65,7 +65,7 @@ impl Shelf {
         let of = |product: Symbol| known.get(product.0 as usize);
         let popularity = |_: usize, product: Symbol| of(product).map(|list| list.popularity);
         let direct = direct_list(row, NOW_MS, popularity, by_name);
-        let scored = two_hop_list(Symbol(0), &direct, |_, product| of(product), by_name, sums);
+        let scored = two_hop_list(Symbol(0), &direct, of, by_name, sums);
         let category =
             |product: Symbol, _: &str| Some(["c0", "c1", "c2", "c3", "c4"][product.0 as usize % 5].into());
         published_list(Version::of(1, 77), "c0".into(), &direct, &scored, names, category)

@@ -84,7 +84,7 @@ fn neighbours(list: &NeighbourList, names: &Interner) {
 
 fn fill(direct: &DirectList, names: &Interner) {
     let order = |a: Symbol, b: Symbol| names.name(a).cmp(names.name(b));
-    let scored = two_hop_list(names.intern("p"), direct, |_, _| Some(direct), order, &mut Sums::default());
+    let scored = two_hop_list(names.intern("p"), direct, |_| Some(direct), order, &mut Sums::default());
     let category = |_, _: &str| Some(SmolStr::default());
     let list = published_list(Version::of(1, 1), SmolStr::default(), direct, &scored, names, category);
     list.encode();

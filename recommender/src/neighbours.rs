@@ -43,11 +43,6 @@ impl DirectList {
     pub fn landmark(&self) -> i32 {
         self.popularity.season.landmark
     }
-
-    /// The best neighbours, those that others are reached over.
-    pub fn hops(&self) -> &[Scored] {
-        &self.entries[..self.entries.len().min(HOPS_OVER)]
-    }
 }
 
 /// Normalises a row's candidates:
@@ -91,21 +86,19 @@ fn to_other_exponent(number: f64) -> f64 {
 }
 
 /// The published list: P_ij + β Σ_k P_ik · P_kj / Σ_l P_kl, β = 3, k over the best 30 direct neighbours. The second hop is a
-/// step of a random walk: what neighbour k passes on is its share of i, whatever the scale of its own scores. `list_of` gives the
-/// list of a neighbour at an index in [`DirectList::hops`]. `sums` is what this takes to add up.
+/// step of a random walk: what neighbour k passes on is its share of i, whatever the scale of its own scores. `sums` is what
+/// this takes to add up.
 pub fn two_hop_list<'a>(
     product: Symbol,
     direct: &DirectList,
-    list_of: impl Fn(usize, Symbol) -> Option<&'a DirectList>,
+    list_of: impl Fn(Symbol) -> Option<&'a DirectList>,
     name_order: impl Fn(Symbol, Symbol) -> Ordering,
     sums: &mut Sums,
 ) -> Vec<Scored> {
-    let hops: Vec<(f64, &DirectList)> = direct
-        .hops()
-        .iter()
-        .enumerate()
-        .filter_map(|(at, via)| {
-            let list = list_of(at, via.product).filter(|list| list.total > 0.0)?;
+    let via = direct.entries.iter().take(HOPS_OVER);
+    let hops: Vec<(f64, &DirectList)> = via
+        .filter_map(|via| {
+            let list = list_of(via.product).filter(|list| list.total > 0.0)?;
             Some((FILL * f64::from(via.score) / list.total, list))
         })
         .collect();
@@ -215,7 +208,7 @@ mod tests {
         let list = two_hop_list(
             Symbol(0),
             &near,
-            |_, product| (product.0 == 1).then_some(&far),
+            |product| (product.0 == 1).then_some(&far),
             by_number,
             &mut Sums::default(),
         );

@@ -96,7 +96,7 @@ mod tests {
         };
         let direct = direct_list(&row(&[(1, 5), (2, 3), (3, 1)]), NOW, |_, _| None, by_id);
         let other = direct_list(&row(&[(0, 2), (7, 40), (8, 30)]), NOW, |_, _| None, by_id);
-        let list_of = |_: usize, product: Symbol| (product == symbols[1]).then_some(&other);
+        let list_of = |product: Symbol| (product == symbols[1]).then_some(&other);
         let scored = two_hop_list(symbols[0], &direct, list_of, by_id, &mut Sums::default());
         assert_eq!(scored.len(), 5);
         let list =

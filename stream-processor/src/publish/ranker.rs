@@ -1,16 +1,19 @@
+use super::lists::Known;
 use super::{Covers, PublishQueue};
 use crate::context::Context;
 use bytes::Bytes;
 use recommender::Symbol;
 use recommender::co_occurrence::CoOccurrence;
-use recommender::neighbours::{DirectList, Sums, direct_list, two_hop_list};
+use recommender::neighbours::{Sums, direct_list, two_hop_list};
 use recommender::publishing::{direct_of, published_list};
 use schemas::Version;
 use schemas::names::neighbours_key;
 use schemas::published::NeighbourList;
 use smol_str::SmolStr;
+use std::cmp::Ordering;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// A product whose neighbours are to be ranked anew: a copy of the part of its row that this takes.
 pub(crate) struct RankJob {
@@ -35,11 +38,8 @@ pub(crate) struct Ranker {
     sums: Sums,
 }
 
-/// A product's direct neighbours, and those of the nearest of them, in their order.
-struct Ranked {
-    direct: Arc<DirectList>,
-    hops: Vec<Option<Arc<DirectList>>>,
-}
+/// What is known of a row's candidates, in their order.
+type KnownCandidates = Vec<Option<Arc<Known>>>;
 
 /// Lists of other products read at a time, at most.
 const MAX_READ: usize = 1_000;
@@ -61,72 +61,51 @@ impl Ranker {
 
     /// The published lists of the jobs' products, by their keys.
     pub(crate) async fn rank_all(&mut self, jobs: &[RankJob]) -> Vec<(String, Bytes)> {
-        let lists = &self.context.lists;
-        let now = lists.now();
-        let candidates = jobs.iter().flat_map(|job| job.co.candidates());
-        let products = candidates.map(|candidate| candidate.product);
-        self.read_others(products.filter(|&product| lists.is_due(product, now)).collect(), now).await;
-
-        let direct: Vec<Arc<DirectList>> = jobs.iter().map(|job| self.rank_direct(job)).collect();
-        let hops = |direct: Arc<DirectList>| {
-            let hops = direct.hops().iter().map(|hop| lists.list(hop.product)).collect();
-            Ranked { direct, hops }
-        };
-        let mut ranked: Vec<Ranked> = direct.into_iter().map(hops).collect();
-        self.read_evicted(&mut ranked, now).await;
-        jobs.iter().zip(&ranked).map(|(job, ranked)| self.published(job, ranked)).collect()
-    }
-
-    /// The direct neighbours of a job's product, which other jobs may use from now on.
-    fn rank_direct(&self, job: &RankJob) -> Arc<DirectList> {
-        let Context { lists, names, .. } = &*self.context;
-        let popularity_of = |_: usize, product: Symbol| lists.popularity(product);
-        let by_name = |a: Symbol, b: Symbol| names.name(a).cmp(names.name(b));
-        let direct = Arc::new(direct_list(&job.co, job.newest_ms, popularity_of, by_name));
-        lists.put(job.product, Arc::clone(&direct), job.category.clone());
-        direct
-    }
-
-    /// Completes the lists of the nearest neighbours with those that there was no room for in memory.
-    async fn read_evicted(&self, ranked: &mut [Ranked], now: u32) {
-        let lists = &self.context.lists;
-        let missing = |ranked: &Ranked| -> Vec<Symbol> {
-            let pairs = ranked.direct.hops().iter().zip(&ranked.hops);
-            pairs.filter(|(_, list)| list.is_none()).map(|(hop, _)| hop.product).collect()
-        };
-        let evicted: Vec<Symbol> =
-            ranked.iter().flat_map(missing).filter(|&product| lists.is_evicted(product)).collect();
-        if evicted.is_empty() {
-            return;
-        }
-        self.read_others(evicted, now).await;
-        for Ranked { direct, hops } in ranked {
-            for (hop, list) in direct.hops().iter().zip(hops).filter(|(_, list)| list.is_none()) {
-                *list = lists.list(hop.product);
+        let (lists, now) = (&self.context.lists, Instant::now());
+        let mut missing = Vec::new();
+        let mut look = |product: Symbol| {
+            let (known, is_due) = lists.look(product, now);
+            if is_due {
+                missing.push(product);
             }
-        }
+            known
+        };
+        let mut candidates =
+            |job: &RankJob| job.co.candidates().map(|candidate| look(candidate.product)).collect();
+        let mut known: Vec<KnownCandidates> = jobs.iter().map(&mut candidates).collect();
+        self.read_others(missing, now).await;
+        jobs.iter().zip(&mut known).map(|(job, known)| self.rank(job, known)).collect()
     }
 
-    /// The list of a job's product as serving reads it.
-    fn published(&mut self, job: &RankJob, ranked: &Ranked) -> (String, Bytes) {
+    fn rank(&mut self, job: &RankJob, known: &mut KnownCandidates) -> (String, Bytes) {
         let Context { lists, names, parts, config, .. } = &*self.context;
-        let Ranked { direct, hops } = ranked;
-        let by_name = |a: Symbol, b: Symbol| names.name(a).cmp(names.name(b));
-        let list_of = |at: usize, _: Symbol| hops[at].as_deref();
-        let scored = two_hop_list(job.product, direct, list_of, by_name, &mut self.sums);
+        for (candidate, known) in
+            job.co.candidates().zip(known.iter_mut()).filter(|(_, known)| known.is_none())
+        {
+            // It was read meanwhile, or is another job's.
+            *known = lists.get(candidate.product);
+        }
+        let name_order = |a: Symbol, b: Symbol| -> Ordering { names.name(a).cmp(names.name(b)) };
+        let popularity_of = |at: usize, _: Symbol| known[at].as_ref().map(|known| known.direct.popularity);
+        let direct = direct_list(&job.co, job.newest_ms, popularity_of, name_order);
+        let own = Arc::new(Known { direct, category: job.category.clone() });
+        lists.put(job.product, Arc::clone(&own));
+        let list_of = |product: Symbol| known[job.co.index_of(product)?].as_ref().map(|known| &known.direct);
+        let scored = two_hop_list(job.product, &own.direct, list_of, name_order, &mut self.sums);
         let category_of = |product: Symbol, id: &str| match parts.catalog.lookup(id) {
             Some(product) if !product.active => None,
             Some(product) => {
                 Some(product.category_path.last().map(|leaf| leaf.as_ref().into()).unwrap_or_default())
             }
-            None => Some(lists.category(product)),
+            None => Some(lists.get(product).map(|known| known.category.clone()).unwrap_or_default()),
         };
-        let list = published_list(job.version, job.category.clone(), direct, &scored, names, category_of);
+        let list =
+            published_list(job.version, job.category.clone(), &own.direct, &scored, names, category_of);
         (neighbours_key(config.generation, names.name(job.product)), Bytes::from(list.encode()))
     }
 
-    /// Reads published lists of products, in one round trip.
-    async fn read_others(&self, mut missing: Vec<Symbol>, now: u32) {
+    /// Reads the published lists of products that this process has not ranked itself, in one round trip.
+    async fn read_others(&self, mut missing: Vec<Symbol>, now: Instant) {
         let Context { lists, names, parts, config, .. } = &*self.context;
         missing.sort_unstable_by_key(|product| product.0);
         missing.dedup();
@@ -140,7 +119,8 @@ impl Ranker {
         let Ok(values) = parts.serving.get_many(&keys).await else { return };
         for (product, value) in missing.into_iter().zip(values) {
             let list = value.and_then(|value| NeighbourList::decode(&value).ok());
-            lists.read(product, list.map(|list| (direct_of(&list, names), list.category)), now);
+            let known = list.map(|list| Known { direct: direct_of(&list, names), category: list.category });
+            lists.read(product, known, now);
         }
     }
 }
