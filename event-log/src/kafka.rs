@@ -28,7 +28,7 @@ use errors::client_error;
 use fetcher::{Buffer, Fetcher};
 use member::KafkaMember;
 use membership::Membership;
-use producer::KafkaProducer;
+use producer::{Clients, KafkaProducer};
 use reader::Readers;
 use sampled::Sampled;
 use std::collections::HashMap;
@@ -204,8 +204,10 @@ impl EventLog for KafkaLog {
 
     fn producer(&self, mode: ProducerMode) -> Result<Arc<dyn Producer>, LogError> {
         let settings = &self.0.settings;
-        let (config, capacity) = (settings.producer(mode), settings.producer_capacity());
-        Ok(Arc::new(KafkaProducer::new(&config, mode, capacity).map_err(|e| client_error(&e))?))
+        let configs =
+            Clients { prompt: settings.producer(mode), lingering: settings.lingering_producer(mode) };
+        let capacity = settings.producer_capacity();
+        Ok(Arc::new(KafkaProducer::new(&configs, mode, capacity).map_err(|e| client_error(&e))?))
     }
 
     async fn join(&self, options: GroupOptions) -> Result<Box<dyn GroupMember>, LogError> {

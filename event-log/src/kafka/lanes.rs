@@ -6,6 +6,10 @@
 //! the busier the brokers, the more of a core goes into asking whether they are done. Waiting for some time (`linger.ms`)
 //! makes few records late where nothing is to be gained. With lanes, a record of a partition without others goes at once, and
 //! requests grow with the load.
+//!
+//! What goes together is still handed to the client record by record, and its thread, which wakes at the first of them, makes a
+//! request of what is there by then: often of one, and of the others a second one. So many records go by way of a client that
+//! lingers. A lane changes its way only while nothing of it is on the other one, so that none of its records overtakes another.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -14,6 +18,8 @@ use std::time::{Duration, Instant};
 /// Records of a partition that may be on their way while another one is sent at once: one fewer than requests of a
 /// partition may be without an answer.
 const AT_ONCE: usize = 4;
+/// A lane with so many records in a round trip goes the way that lingers: fewer are done sooner without.
+const MANY: usize = 16;
 /// Until a topic whose partitions could not be asked for is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -34,8 +40,21 @@ pub(super) struct Lane<R>(Mutex<Traffic<R>>);
 
 /// What is on its way and what waits.
 pub(super) struct Traffic<R> {
+    way: Way,
     on_way: usize,
+    /// Records sent since those that had waited last went together, or a record went alone.
+    round: usize,
     waiting: VecDeque<R>,
+}
+
+/// By which of a producer's clients records go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Way {
+    /// The one that sends each record as soon as it comes.
+    #[default]
+    Prompt,
+    /// The one that waits a moment for more.
+    Lingering,
 }
 
 impl<R> Default for Lanes<R> {
@@ -96,7 +115,7 @@ impl<R> Topic<R> {
 
 impl<R> Default for Lane<R> {
     fn default() -> Self {
-        Self(Mutex::new(Traffic { on_way: 0, waiting: VecDeque::new() }))
+        Self(Mutex::new(Traffic { way: Way::default(), on_way: 0, round: 0, waiting: VecDeque::new() }))
     }
 }
 
@@ -108,9 +127,16 @@ impl<R> Lane<R> {
 }
 
 impl<R> Traffic<R> {
-    /// Whether a record that comes now goes at once; [`Traffic::sent`] or [`Traffic::wait`] has to follow.
-    pub(super) fn is_free(&self) -> bool {
-        self.on_way < AT_ONCE && self.waiting.is_empty()
+    /// The way of a record that comes now, if it goes at once; [`Traffic::sent`] has to follow where it is sent, and
+    /// [`Traffic::wait`] where it does not go.
+    pub(super) fn free(&mut self) -> Option<Way> {
+        if self.on_way == 0 {
+            if self.round < MANY {
+                self.way = Way::Prompt;
+            }
+            self.round = 0;
+        }
+        (self.on_way < AT_ONCE && self.waiting.is_empty()).then_some(self.way)
     }
 
     /// A record waits for its turn.
@@ -121,12 +147,23 @@ impl<R> Traffic<R> {
     /// A record is on its way.
     pub(super) fn sent(&mut self) {
         self.on_way += 1;
+        self.round += 1;
     }
 
-    /// A record's outcome is known: gives those that go now, in their order.
-    pub(super) fn reported(&mut self) -> VecDeque<R> {
+    /// A record's outcome is known: gives those that go now, in their order, and which way, of those that there are.
+    pub(super) fn reported(&mut self, may_linger: bool) -> (VecDeque<R>, Way) {
         self.on_way = self.on_way.saturating_sub(1);
-        if self.on_way < AT_ONCE { std::mem::take(&mut self.waiting) } else { VecDeque::new() }
+        let lingers = may_linger && self.round + self.waiting.len() >= MANY;
+        let way = if lingers { Way::Lingering } else { Way::Prompt };
+        if self.on_way == 0 {
+            self.way = way;
+        }
+        let go = self.on_way < AT_ONCE && self.way == way;
+        if !go || self.waiting.is_empty() {
+            return (VecDeque::new(), way);
+        }
+        self.round = 0;
+        (std::mem::take(&mut self.waiting), way)
     }
 }
 
@@ -136,7 +173,7 @@ mod tests {
 
     /// Sends a record or lets it wait; whether it was sent.
     fn offer(traffic: &mut Traffic<u32>, record: u32) -> bool {
-        let is_free = traffic.is_free();
+        let is_free = traffic.free().is_some();
         if is_free {
             traffic.sent();
         } else {
@@ -145,18 +182,68 @@ mod tests {
         is_free
     }
 
+    /// The outcomes of so many records, of which none lets others go.
+    fn none_goes(traffic: &mut Traffic<u32>, outcomes: usize) {
+        for left in (0..outcomes).rev() {
+            assert!(traffic.reported(true).0.is_empty(), "{left} outcomes are to come");
+        }
+    }
+
+    /// The outcome of a record that lets others go, by this way.
+    fn go(traffic: &mut Traffic<u32>, expected: std::ops::Range<u32>, way: Way) {
+        assert_eq!(traffic.reported(true), (expected.clone().collect(), way));
+        expected.for_each(|_| traffic.sent());
+    }
+
     #[test]
     fn a_few_go_at_once_and_the_others_together_once_there_is_room() {
         let lane = Lane::default();
         let mut traffic = lane.lock();
         assert!((0..4).all(|record| offer(&mut traffic, record)));
-        assert!((4..20).all(|record| !offer(&mut traffic, record)));
-        let together = traffic.reported();
-        assert_eq!(together, (4..20).collect::<VecDeque<_>>());
-        together.iter().for_each(|_| traffic.sent());
-        assert!(!offer(&mut traffic, 20), "19 are on their way");
-        assert_eq!((0..15).map(|_| traffic.reported().len()).sum::<usize>(), 0);
-        assert_eq!(traffic.reported(), [20], "3 are on their way");
+        assert!((4..11).all(|record| !offer(&mut traffic, record)));
+        go(&mut traffic, 4..11, Way::Prompt);
+        assert!(!offer(&mut traffic, 11), "10 are on their way");
+        none_goes(&mut traffic, 6);
+        go(&mut traffic, 11..12, Way::Prompt); // 3 were on their way
+    }
+
+    #[test]
+    fn a_lane_changes_its_way_only_while_nothing_of_it_is_on_the_other_one() {
+        let lane = Lane::default();
+        let mut traffic = lane.lock();
+        (0..16).for_each(|record| drop(offer(&mut traffic, record)));
+        none_goes(&mut traffic, 3); // 1 is on its way
+        go(&mut traffic, 4..16, Way::Lingering);
+        (16..20).for_each(|record| assert!(!offer(&mut traffic, record)));
+        none_goes(&mut traffic, 8);
+        go(&mut traffic, 16..20, Way::Lingering); // 12 and these are many, so they may go while 3 are on their way
+        (20..25).for_each(|record| assert!(!offer(&mut traffic, record)));
+        none_goes(&mut traffic, 6); // 4 and 5 are few, but 1 lingers still
+        go(&mut traffic, 20..25, Way::Prompt);
+    }
+
+    #[test]
+    fn after_many_records_a_few_linger_once() {
+        let lane = Lane::default();
+        let mut traffic = lane.lock();
+        (0..24).for_each(|record| drop(offer(&mut traffic, record)));
+        none_goes(&mut traffic, 3);
+        go(&mut traffic, 4..24, Way::Lingering);
+        none_goes(&mut traffic, 20);
+        // All senders come back at once, and the first of them must not part from the others.
+        assert_eq!(traffic.free(), Some(Way::Lingering));
+        traffic.sent();
+        none_goes(&mut traffic, 1);
+        assert_eq!(traffic.free(), Some(Way::Prompt), "it came alone");
+    }
+
+    #[test]
+    fn where_there_is_one_way_only_many_records_go_as_few_do() {
+        let lane = Lane::default();
+        let mut traffic = lane.lock();
+        (0..24).for_each(|record| drop(offer(&mut traffic, record)));
+        let (many, way) = traffic.reported(false);
+        assert_eq!((many.len(), way), (20, Way::Prompt));
     }
 
     #[test]

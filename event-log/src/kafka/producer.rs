@@ -1,7 +1,7 @@
 //! Appending to Kafka. The delivery report resolves the append; nothing waits in between.
 
 use super::errors::append_error;
-use super::lanes::{Lane, Lanes};
+use super::lanes::{Lane, Lanes, Way};
 use crate::in_flight::InFlight;
 use crate::{Append, AppendError, NewRecord, Producer, ProducerMode};
 use async_trait::async_trait;
@@ -43,13 +43,42 @@ struct Waiting {
     since: Instant,
 }
 
+/// The client of a producer.
+type Client = BaseProducer<Deliveries>;
+
 pub(super) struct KafkaProducer {
-    producer: Arc<BaseProducer<Deliveries>>,
+    clients: Clients<Arc<Client>>,
     shared: Arc<Shared>,
-    reports: Option<JoinHandle<()>>,
+    reports: Vec<JoinHandle<()>>,
 }
 
-/// What the thread that takes the reports has in common with callers.
+/// What each of a producer's clients has.
+#[derive(Clone)]
+pub(super) struct Clients<T> {
+    /// Of the one that sends each record as soon as it comes.
+    pub(super) prompt: T,
+    /// Of the one that lingers; none where records must not change from one client to another.
+    pub(super) lingering: Option<T>,
+}
+
+impl<T> Clients<T> {
+    fn map<U>(&self, each: impl Fn(&T) -> U) -> Clients<U> {
+        Clients { prompt: each(&self.prompt), lingering: self.lingering.as_ref().map(each) }
+    }
+
+    fn of(&self, way: Way) -> &T {
+        match way {
+            Way::Prompt => &self.prompt,
+            Way::Lingering => self.lingering.as_ref().unwrap_or(&self.prompt),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        std::iter::once(&self.prompt).chain(&self.lingering)
+    }
+}
+
+/// What the threads that take the reports have in common with callers.
 struct Shared {
     mode: ProducerMode,
     /// Records and their bytes without an outcome at most.
@@ -57,17 +86,17 @@ struct Shared {
     in_flight: InFlight,
     bytes: AtomicUsize,
     lanes: Lanes<Waiting>,
-    /// The producer itself, as long as it lives.
-    producer: OnceLock<Weak<BaseProducer<Deliveries>>>,
+    /// The clients themselves, as long as the producer lives.
+    clients: OnceLock<Clients<Weak<Client>>>,
     /// Why no more records are taken.
     dead: OnceLock<String>,
     ends: AtomicBool,
 }
 
 impl KafkaProducer {
-    /// A producer as configured for `mode`, for at most so many records and bytes without an outcome.
+    /// A producer with clients as configured for `mode`, for at most so many records and bytes without an outcome.
     pub(super) fn new(
-        config: &ClientConfig,
+        configs: &Clients<ClientConfig>,
         mode: ProducerMode,
         capacity: (usize, usize),
     ) -> KafkaResult<Self> {
@@ -77,33 +106,30 @@ impl KafkaProducer {
             in_flight: InFlight::default(),
             bytes: AtomicUsize::new(0),
             lanes: Lanes::default(),
-            producer: OnceLock::new(),
+            clients: OnceLock::new(),
             dead: OnceLock::new(),
             ends: AtomicBool::new(false),
         });
-        let producer: Arc<BaseProducer<Deliveries>> =
-            Arc::new(config.create_with_context(Deliveries(Arc::clone(&shared)))?);
-        shared.producer.get_or_init(|| Arc::downgrade(&producer));
-        let reports = {
-            let (producer, shared) = (Arc::clone(&producer), Arc::clone(&shared));
-            let take = move || {
-                while !shared.ends.load(Ordering::Relaxed) {
-                    producer.poll(POLL);
-                }
-            };
-            std::thread::Builder::new().name("kafka-reports".to_owned()).spawn(take)
+        let client = |config: &ClientConfig| -> KafkaResult<Arc<Client>> {
+            Ok(Arc::new(config.create_with_context(Deliveries(Arc::clone(&shared)))?))
         };
-        let reports = Some(reports.expect("the system has no room for a thread"));
-        Ok(Self { producer, shared, reports })
+        let clients = Clients {
+            prompt: client(&configs.prompt)?,
+            lingering: configs.lingering.as_ref().map(client).transpose()?,
+        };
+        shared.clients.get_or_init(|| clients.map(Arc::downgrade));
+        let reports =
+            clients.iter().map(|client| take_reports(Arc::clone(client), Arc::clone(&shared))).collect();
+        Ok(Self { clients, shared, reports })
     }
 
     /// The lane of a record. Asks for the topic's partitions where they are not known, and does not wait for the answer.
     fn lane(&self, record: &NewRecord) -> Option<Arc<Lane<Waiting>>> {
         let topic = self.shared.lanes.of(&record.topic);
         if topic.is_to_be_asked() {
-            let (producer, topic, name) =
-                (Arc::clone(&self.producer), Arc::clone(&topic), record.topic.clone());
-            let ask = move || topic.has(partitions(&producer, &name));
+            let (client, topic, name) =
+                (Arc::clone(&self.clients.prompt), Arc::clone(&topic), record.topic.clone());
+            let ask = move || topic.has(partitions(&client, &name));
             // Without a thread for it, records go as they come.
             let _ = std::thread::Builder::new().name("kafka-partitions".to_owned()).spawn(ask);
         }
@@ -113,9 +139,20 @@ impl KafkaProducer {
     }
 }
 
+/// A thread that takes a client's delivery reports until the producer ends.
+fn take_reports(client: Arc<Client>, shared: Arc<Shared>) -> JoinHandle<()> {
+    let take = move || {
+        while !shared.ends.load(Ordering::Relaxed) {
+            client.poll(POLL);
+        }
+    };
+    let thread = std::thread::Builder::new().name("kafka-reports".to_owned()).spawn(take);
+    thread.expect("the system has no room for a thread")
+}
+
 /// How many a topic has; 0 when it does not exist or nobody answers.
-fn partitions(producer: &BaseProducer<Deliveries>, topic: &str) -> usize {
-    let metadata = producer.client().fetch_metadata(Some(topic), ASKING);
+fn partitions(client: &Client, topic: &str) -> usize {
+    let metadata = client.client().fetch_metadata(Some(topic), ASKING);
     let found = metadata.ok().and_then(|all| all.topics().first().map(|topic| topic.partitions().len()));
     found.unwrap_or(0)
 }
@@ -123,7 +160,7 @@ fn partitions(producer: &BaseProducer<Deliveries>, topic: &str) -> usize {
 impl Drop for KafkaProducer {
     fn drop(&mut self) {
         self.shared.ends.store(true, Ordering::Relaxed);
-        if let Some(reports) = self.reports.take() {
+        for reports in self.reports.drain(..) {
             let _ = reports.join();
         }
         // Callers hear that the producer was closed.
@@ -172,9 +209,11 @@ impl Shared {
     /// A record of the lane has its outcome: sends those that wait, if it is their turn.
     fn go_on(&self, lane: &Lane<Waiting>) {
         let mut traffic = lane.lock();
-        for Waiting { record, reply, since } in traffic.reported() {
+        let (records, way) =
+            traffic.reported(self.clients.get().is_some_and(|clients| clients.lingering.is_some()));
+        for Waiting { record, reply, since } in records {
             let sent = match self.check_waited(since) {
-                Ok(()) => self.send(record, reply),
+                Ok(()) => self.send(way, record, reply),
                 Err(error) => Err((error, reply)),
             };
             match sent {
@@ -205,9 +244,9 @@ impl Shared {
         }
     }
 
-    /// Hands a record to the client.
-    fn send(&self, record: NewRecord, reply: Reply) -> Result<(), (AppendError, Reply)> {
-        let Some(producer) = self.producer.get().and_then(Weak::upgrade) else {
+    /// Hands a record to a client.
+    fn send(&self, way: Way, record: NewRecord, reply: Reply) -> Result<(), (AppendError, Reply)> {
+        let Some(client) = self.clients.get().and_then(|clients| clients.of(way).upgrade()) else {
             return Err((AppendError::Fatal("the producer was closed".to_owned()), reply));
         };
         let NewRecord { topic, partition, key, value, traceparent } = record;
@@ -226,7 +265,7 @@ impl Shared {
             let header = Header { key: TRACEPARENT, value: Some(traceparent) };
             message = message.headers(OwnedHeaders::new_with_capacity(1).insert(header));
         }
-        producer.send(message).map_err(|(error, message)| (append_error(&error), message.delivery_opaque))
+        client.send(message).map_err(|(error, message)| (append_error(&error), message.delivery_opaque))
     }
 }
 
@@ -267,14 +306,14 @@ impl Producer for KafkaProducer {
         let (outcome, append) = Append::pending();
         let reply = Box::new(Caller { outcome, lane: lane.clone(), bytes });
         let sent = match lane {
-            None => shared.send(record, reply),
+            None => shared.send(Way::Prompt, record, reply),
             Some(lane) => {
                 let mut traffic = lane.lock();
                 // Asked again: what was left out while this one waited for the lane may have been of its partition.
                 if let Err(error) = shared.check_alive() {
                     Err((error, reply))
-                } else if traffic.is_free() {
-                    let sent = shared.send(record, reply);
+                } else if let Some(way) = traffic.free() {
+                    let sent = shared.send(way, record, reply);
                     if sent.is_ok() {
                         traffic.sent();
                     }

@@ -47,6 +47,8 @@ const FIXED: [&str; 20] = [
 const PRODUCER_QUEUE_RECORDS: &str = "100000";
 /// The same in KiB.
 const PRODUCER_QUEUE_KBYTES: &str = "65536";
+/// For how long many records at once wait for more: what is measured to be best with 256 callers.
+const LINGER_OF_MANY_MS: &str = "1";
 
 impl KafkaSettings {
     pub(super) fn check(&self) -> Result<(), LogError> {
@@ -98,6 +100,15 @@ impl KafkaSettings {
             }
         }
         config
+    }
+
+    /// Of the client that many records at once go through. There is none where an operator has chosen how long records linger, and
+    /// none without gaps: what one client has to give up would not stop the other.
+    pub(super) fn lingering_producer(&self, mode: ProducerMode) -> Option<ClientConfig> {
+        let ProducerMode::Bounded { linger_ms: 0, .. } = mode else { return None };
+        let mut config = self.producer(mode);
+        config.set("linger.ms", LINGER_OF_MANY_MS);
+        Some(config)
     }
 
     /// How many records, and bytes of records, of a producer may be without an outcome: what the client takes.
