@@ -11,7 +11,7 @@ use bytes::Bytes;
 use event_log::{Append, AppendError, NewRecord, Producer};
 use metrics::Gauge;
 use schemas::Position;
-use service_runtime::http::current_trace;
+use service_runtime::http::{Connection, Elapsed, current_trace};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -108,18 +108,19 @@ impl Publisher {
         Instant::now() + self.patience
     }
 
-    /// Where the record stands, once the log holds it.
+    /// Where the record stands, once the log holds it. The caller's connection measures the time.
     pub(crate) async fn acknowledged(
         &self,
         handed: Handed,
         deadline: Instant,
+        connection: &Connection,
     ) -> Result<Position, Unpublished> {
         let Handed { append, held } = handed;
-        let outcome = tokio::time::timeout_at(deadline, append).await;
+        let outcome = connection.timeout_at(deadline, append).await;
         drop(held);
         match outcome {
             Ok(outcome) => outcome.map_err(|error| self.unpublished(error)),
-            Err(_) => Err(Unpublished::NotAcknowledged),
+            Err(Elapsed) => Err(Unpublished::NotAcknowledged),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The HTTP side every service shares: a server that stops in order, errors as `application/problem+json`, metrics by
 //! route and status, and traces that go on from the caller's.
 
-mod arrival;
+mod connection;
 mod layers;
 mod problem;
 mod security;
@@ -9,6 +9,7 @@ mod serve;
 mod span;
 mod trace;
 
+pub use connection::{Connection, Elapsed};
 pub use layers::{instrument, with_fallbacks};
 pub use problem::{Problem, ProblemBody};
 pub use security::KeySecurity;

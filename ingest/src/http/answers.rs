@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
 use serde::Serialize;
 use service_runtime::Problem;
 use utoipa::ToSchema;
@@ -15,6 +18,9 @@ use crate::publisher::Unpublished;
 const OVERLOADED_FOR: Duration = Duration::from_secs(1);
 /// When to come again after the log did not acknowledge.
 const UNAVAILABLE_FOR: Duration = Duration::from_secs(2);
+
+/// Bytes that an answer to one event has at most, unless its id is a long one.
+const ROOM: usize = 256;
 
 pub(super) const OVERLOADED: &str = "overloaded";
 pub(super) const LOG_UNAVAILABLE: &str = "log_unavailable";
@@ -41,6 +47,20 @@ pub(super) struct Accepted {
     /// Present when the event was adjusted: how.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) detail: Option<&'static str>,
+}
+
+impl Accepted {
+    /// As an answer with these headers. There is one for each event, so it is put together in one piece: as a tuple of its
+    /// parts its headers are copied three times, and its body once because it is longer than what is expected of JSON.
+    pub(super) fn into_response(self, headers: HeaderMap) -> Response {
+        let mut json = Vec::with_capacity(ROOM);
+        serde_json::to_writer(&mut json, &self).expect("text and nothing else");
+        let mut response = Response::new(Body::from(json));
+        *response.status_mut() = StatusCode::ACCEPTED;
+        *response.headers_mut() = headers;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
 }
 
 /// What became of one item of a batch.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use service_runtime::Problem;
+use service_runtime::http::Connection;
 use tokio::time::Instant;
 
 use super::answers::{self, LOG_UNAVAILABLE, OVERLOADED, Outcome};
@@ -118,19 +119,20 @@ impl<'a> Batch<'a> {
     }
 
     /// Waits until the log has acknowledged everything, or not. Call it without holding the body.
-    pub(super) async fn finish(self) -> Finished {
+    pub(super) async fn finish(self, connection: &Connection) -> Finished {
         let Self { app, begun, entries, exceeded, .. } = self;
         let deadline = app.publisher.deadline();
         let mut finished = Finished { accepted: 0, items: Vec::with_capacity(entries.len()), exceeded };
         for Entry { id, state } in entries {
             let settled = match state {
                 State::Settled(settled) => settled,
-                State::Handed { handed, clamped } => match app.publisher.acknowledged(handed, deadline).await
-                {
-                    Ok(_) => acknowledged(clamped),
-                    Err(Unpublished::TooLarge) => rejected(app, Unpublished::too_large()),
-                    Err(reason) => retry(&reason),
-                },
+                State::Handed { handed, clamped } => {
+                    match app.publisher.acknowledged(handed, deadline, connection).await {
+                        Ok(_) => acknowledged(clamped),
+                        Err(Unpublished::TooLarge) => rejected(app, Unpublished::too_large()),
+                        Err(reason) => retry(&reason),
+                    }
+                }
             };
             match settled.outcome {
                 Outcome::Ok => app.metrics.accepted.increment(1),

@@ -80,6 +80,9 @@ pub(super) fn not_text(error: Utf8Error) -> Rejection {
 fn form(headers: &HeaderMap, lines: bool) -> Result<Form, Rejection> {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(Form::Json) };
     let value = value.to_str().unwrap_or_default();
+    if value == "application/json" {
+        return Ok(Form::Json);
+    }
     let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match kind.as_str() {
         "application/json" | "text/plain" | "text/json" => Ok(Form::Json),
@@ -120,7 +123,7 @@ async fn collect(
     expected: usize,
 ) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
     let mut frames = body.into_data_stream();
-    let mut held = hold(app, 0)?;
+    let mut held: Option<OwnedSemaphorePermit> = None;
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     while let Some(frame) = frames.next().await {
@@ -131,7 +134,14 @@ async fn collect(
                 "the body ended before its announced end",
             )
         })?;
-        held.merge(hold(app, frame.len())?);
+        let more = hold(app, frame.len())?;
+        let held = match &mut held {
+            None => held.insert(more),
+            Some(held) => {
+                held.merge(more);
+                held
+            }
+        };
         if held.num_permits() > MAX_BODY_BYTES {
             return Err(answers::refused(too_large("as sent")));
         }
@@ -146,6 +156,7 @@ async fn collect(
             whole.extend_from_slice(&frame);
         }
     }
+    let held = held.map_or_else(|| hold(app, 0), Ok)?;
     Ok((if whole.is_empty() { first } else { whole.freeze() }, held))
 }
 

@@ -1,11 +1,12 @@
 //! What a request's head says: who calls, from where, and whether it is an import.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 
-use axum::extract::{ConnectInfo, FromRequestParts, Path};
+use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use service_runtime::Problem;
+use service_runtime::http::Connection;
 use service_runtime::keys::{Authorized, Caller, Denied, RequiredScope, Scope};
 
 use super::answers;
@@ -20,8 +21,9 @@ pub(super) const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-rate
 /// A request by someone who has the scope `R`.
 pub(super) struct Call<R> {
     pub(super) import: bool,
+    /// By which it came.
+    pub(super) connection: Connection,
     caller: Caller,
-    address: IpAddr,
     scope: std::marker::PhantomData<R>,
 }
 
@@ -34,10 +36,8 @@ impl<R: RequiredScope> FromRequestParts<App> for Call<R> {
         if import && !caller.is_admin() {
             return Err(Denied::Forbidden(Scope::Admin).into());
         }
-        // Absent only where a test drives the router without a connection.
-        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let address = address.map_or(Ipv4Addr::UNSPECIFIED.into(), |info| info.0.ip());
-        Ok(Self { import, caller, address, scope: std::marker::PhantomData })
+        let Ok(connection) = Connection::from_request_parts(parts, app).await;
+        Ok(Self { import, caller, connection, scope: std::marker::PhantomData })
     }
 }
 
@@ -49,7 +49,7 @@ impl<R> Call<R> {
         };
         let taken = match self.caller.name() {
             Some(name) => limit.take(name, events),
-            None => limit.take(network(self.address), events),
+            None => limit.take(network(self.connection.peer().ip()), events),
         };
         taken.map(headers).map_err(|exceeded| rate_limited("rate_limited", exceeded))
     }

@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use bytes::Bytes;
 use prost::Message;
 use schemas::proto::{Event, EventRecord, event_record};
@@ -42,7 +43,7 @@ pub(super) async fn post_event(
     State(app): State<App>,
     call: Call<Write>,
     request: Request,
-) -> Result<(StatusCode, HeaderMap, Json<Accepted>), Problem> {
+) -> Result<Response, Problem> {
     let limits = call.take(&app, 1)?;
     let body = Body::read(&app, request, false).await?;
     let received_at_ms = app.clock.now_ms();
@@ -61,7 +62,7 @@ pub(super) async fn post_event(
     };
     let begun = Instant::now();
     let handed = app.publisher.hand_over(&app.events, key, value).map_err(unpublished)?;
-    let outcome = app.publisher.acknowledged(handed, app.publisher.deadline()).await;
+    let outcome = app.publisher.acknowledged(handed, app.publisher.deadline(), &call.connection).await;
     app.metrics.appended(begun.elapsed());
     let position = outcome.map_err(unpublished)?.to_string();
     if clamped { &app.metrics.adjusted } else { &app.metrics.accepted }.increment(1);
@@ -73,7 +74,7 @@ pub(super) async fn post_event(
         code: clamped.then_some(answers::CLAMPED),
         detail: clamped.then_some(answers::CLAMPED_DETAIL),
     };
-    Ok((StatusCode::ACCEPTED, limits, Json(answer)))
+    Ok(answer.into_response(limits))
 }
 
 /// Send up to 1,000 events.
@@ -116,7 +117,7 @@ pub(super) async fn post_events(
         }
     }
     drop(body);
-    let finished = batch.finish().await;
+    let finished = batch.finish(&call.connection).await;
     let problem = finished.problem("event_ids");
     let answer = answer(finished);
     match problem {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 use schemas::proto::Product;
 use service_runtime::Problem;
+use service_runtime::http::Connection;
 use service_runtime::http::ProblemBody;
 use service_runtime::keys::Admin;
 use tokio::time::Instant;
@@ -55,7 +56,7 @@ pub(super) async fn post_products(
         }
     }
     drop(body);
-    let finished = batch.finish().await;
+    let finished = batch.finish(&call.connection).await;
     let problem = finished.problem("product_ids");
     let answer = answer(finished);
     match problem {
@@ -91,7 +92,9 @@ pub(super) async fn put_product(
     let product = body.text().and_then(|json| admission::admit_product(json, Some(&id), received_at_ms));
     drop(body);
     let (key, value, id) = encode(product.map_err(|rejection| refused(&app, rejection))?);
-    publish(&app, key, value, id, received_at_ms).await.map(|answer| (StatusCode::ACCEPTED, limits, answer))
+    publish(&app, &call.connection, key, value, id, received_at_ms)
+        .await
+        .map(|answer| (StatusCode::ACCEPTED, limits, answer))
 }
 
 /// Remove one product.
@@ -119,12 +122,15 @@ pub(super) async fn delete_product(
     // Not a tombstone: the log drops these after a while, and whoever starts later would take the product for an unknown
     // one, which counts as active.
     let product = Product { product_id: id.clone(), updated_at_ms: received_at_ms, ..Product::default() };
-    let answer = publish(&app, key, Bytes::from(product.encode_to_vec()), id, received_at_ms).await?;
+    let answer =
+        publish(&app, &call.connection, key, Bytes::from(product.encode_to_vec()), id, received_at_ms)
+            .await?;
     Ok((StatusCode::ACCEPTED, limits, answer))
 }
 
 async fn publish(
     app: &App,
+    connection: &Connection,
     key: Bytes,
     value: Bytes,
     product_id: String,
@@ -136,7 +142,7 @@ async fn publish(
         answers::unpublished(&reason)
     };
     let handed = app.publisher.hand_over(&app.products, key, value).map_err(unpublished)?;
-    let outcome = app.publisher.acknowledged(handed, app.publisher.deadline()).await;
+    let outcome = app.publisher.acknowledged(handed, app.publisher.deadline(), connection).await;
     app.metrics.appended(begun.elapsed());
     outcome.map_err(unpublished)?;
     app.metrics.accepted.increment(1);

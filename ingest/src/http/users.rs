@@ -59,7 +59,11 @@ pub(super) async fn delete_user(
 
     let unpublished = |reason| answers::unpublished(&reason);
     let handed = app.publisher.hand_over(&app.events, key, value).map_err(unpublished)?;
-    let position = app.publisher.acknowledged(handed, app.publisher.deadline()).await.map_err(unpublished)?;
+    let position = app
+        .publisher
+        .acknowledged(handed, app.publisher.deadline(), &call.connection)
+        .await
+        .map_err(unpublished)?;
     let received_at = answers::rfc_3339(received_at_ms);
     let answer =
         UserForgotten { status: answers::ACCEPTED, user_id, received_at, position: position.to_string() };

@@ -1,7 +1,6 @@
 //! Callers who mean no good: keys that are not theirs, limits that they would pass by, bodies that should break something.
 
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use axum::http::Request;
 use ingest::IngestConfig;
 use service_runtime::keys::{KeyConfig, Keys, Scope, hash_of};
@@ -111,7 +110,7 @@ async fn the_limit_of_an_address_holds_whatever_headers_say() {
     let from = async |address: &str, headers: &[(&str, &str)], body: String| {
         let mut request = post("/events/batch", headers, body);
         let peer: SocketAddr = address.parse().unwrap();
-        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(service_runtime::http::Connection::new(peer));
         service.send(request).await
     };
     let batch = || format!("[{}]", vec![view("a", "u"); 1_000].join(","));

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
@@ -14,12 +14,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::Route;
 use futures::FutureExt;
 use metrics::{Counter, Histogram, counter, histogram};
+use tokio::time::Instant;
 use tower::{Layer, Service};
 
-use super::Problem;
-use super::arrival::Arrival;
 use super::span::ServerSpan;
 use super::trace::{TRACEPARENT, Trace};
+use super::{Connection, Elapsed, Problem};
 use crate::lifecycle::panic_message;
 use crate::telemetry::{HTTP_REQUESTS, HTTP_SECONDS};
 
@@ -87,22 +87,23 @@ impl Service<Request> for Observed {
         Poll::Ready(Ok(())) // as every route is
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
         let begun = Instant::now();
         let method = request.method().clone();
         let matched = request.extensions().get::<MatchedPath>().cloned();
         let trace = Trace::of(request.headers());
         let span = ServerSpan::begin(&trace);
-        let (request, arrival) = Arrival::watch(request);
+        let connection = Connection::of(&mut request);
         // Nothing of the handler runs before this is polled.
         let handled = AssertUnwindSafe(self.route.call(request)).catch_unwind();
         let Observer { series, request_timeout } = self.observer.clone();
         Box::pin(async move {
-            let mut response = match trace.scope(tokio::time::timeout(request_timeout, handled)).await {
+            let deadline = begun + request_timeout;
+            let mut response = match trace.scope(connection.timeout_at(deadline, handled)).await {
                 Ok(Ok(Ok(response))) => response,
                 Ok(Ok(Err(never))) => match never {},
                 Ok(Err(panic)) => on_panic(&*panic, &trace),
-                Err(_) => too_late(&arrival),
+                Err(Elapsed) => too_late(&connection),
             };
             response.headers_mut().insert(TRACEPARENT, trace.header());
             let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
@@ -113,8 +114,8 @@ impl Service<Request> for Observed {
     }
 }
 
-fn too_late(arrival: &Arrival) -> Response {
-    if arrival.is_awaited() {
+fn too_late(connection: &Connection) -> Response {
+    if connection.is_body_awaited() {
         let detail = "the body took too long to arrive; send it again";
         return Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", detail).into_response();
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,6 +16,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use super::Connection;
 use crate::config::HttpConfig;
 
 /// How long to wait when the kernel has no file left for a connection; a shorter wait would spin.
@@ -26,7 +26,9 @@ const OUT_OF_FILES: Duration = Duration::from_millis(200);
 /// are answered 431 (or 414, when it is the address).
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
-/// Header lines of a request at most; more are answered 431.
+/// Header lines of a request at most; more are answered 431. It is what hyper takes by default: told so, it fills
+/// two arrays of that size for each request.
+#[cfg(test)]
 const MAX_HEADERS: usize = 100;
 
 /// Files that the process has open beside connections: log, stores, and a reserve.
@@ -36,8 +38,8 @@ const OTHER_FILES: u64 = 1_024;
 /// finish; what still runs after that is cut, with a warning. `config.listen` is not looked at: the listener is given,
 /// so that tests can pick a free port.
 ///
-/// HTTP/1.1 only: a proxy speaks HTTP/2 to the outside, and one protocol means one set of limits. Handlers can extract
-/// `ConnectInfo<SocketAddr>`.
+/// HTTP/1.1 only: a proxy speaks HTTP/2 to the outside, and one protocol means one set of limits. Handlers can extract their
+/// request's [`Connection`].
 ///
 /// # Errors
 /// When the listener itself is broken; never for a single connection.
@@ -48,10 +50,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(config.header_timeout())
-        .max_buf_size(MAX_HEAD_BYTES)
-        .max_headers(MAX_HEADERS);
+    http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout()).max_buf_size(MAX_HEAD_BYTES);
     allow_open_files(config.max_connections);
     let limit = Arc::new(Semaphore::new(config.max_connections));
     let graceful = GracefulShutdown::new();
@@ -61,8 +60,10 @@ pub async fn serve(
     while let Some((stream, peer, permit)) = accept(&listener, &limit, &stop).await? {
         while connections.try_join_next().is_some() {}
         let router = router.clone();
-        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
+        let known = Connection::new(peer);
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(|body| known.watch(body));
+            request.extensions_mut().insert(known.clone());
             // It is always ready.
             router.clone().call(request)
         });

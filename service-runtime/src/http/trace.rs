@@ -1,7 +1,6 @@
 //! Which chain of requests a request belongs to, by the header `traceparent` of W3C Trace Context.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -109,9 +108,9 @@ fn put_hex(digits: &mut [u8], mut number: u128) {
     }
 }
 
-/// Keyed differently at each call, so ids do not repeat; that nobody can guess them is not needed.
+/// That nobody can guess them is not needed.
 fn random() -> u64 {
-    RandomState::new().hash_one(0).max(1)
+    fastrand::u64(1..)
 }
 
 /// The trace's id, as log lines name it.

@@ -23,7 +23,7 @@ async fn start(config: HttpConfig) -> Server {
         held.notified().await;
         "waited"
     };
-    let peer = |ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() };
+    let peer = |connection: Connection| async move { connection.peer().ip().to_string() };
     let router = Router::new().route("/peer", get(peer)).route("/wait", get(wait));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());

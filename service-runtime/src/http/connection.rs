@@ -1,0 +1,197 @@
+//! What the requests of a connection have in common.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequestParts, Request};
+use axum::http::Extensions;
+use axum::http::request::Parts;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+/// A client's connection. Handlers can extract it; clones are the same one.
+#[derive(Debug, Clone)]
+pub struct Connection(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    peer: SocketAddr,
+    /// Whether a handler asked for more of the body of the request in progress and has not got it.
+    is_body_awaited: AtomicBool,
+    timers: Mutex<Vec<Pin<Box<Sleep>>>>,
+}
+
+/// A deadline has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elapsed;
+
+impl Connection {
+    /// A connection from `peer`.
+    pub fn new(peer: SocketAddr) -> Self {
+        let (is_body_awaited, timers) = (AtomicBool::new(false), Mutex::default());
+        Self(Arc::new(Shared { peer, is_body_awaited, timers }))
+    }
+
+    /// That of a request; one of its own, from nowhere, where a router is driven without a server.
+    pub(super) fn of(request: &mut Request) -> Self {
+        let known = request.extensions().get::<Self>().cloned();
+        known.unwrap_or_else(|| {
+            let connection = Self::default();
+            request.extensions_mut().insert(connection.clone());
+            connection
+        })
+    }
+
+    /// Where it comes from.
+    pub fn peer(&self) -> SocketAddr {
+        self.0.peer
+    }
+
+    /// Waits for `work` until `deadline`, with a timer of the connection: they are kept for its next requests, since to set a
+    /// timer to a later moment costs a tenth of what it costs to make one and throw it away.
+    ///
+    /// # Errors
+    /// When the work is not done in time.
+    pub async fn timeout_at<F: Future>(&self, deadline: Instant, work: F) -> Result<F::Output, Elapsed> {
+        let mut work = pin!(work);
+        let mut timer = Timer::take(self, deadline);
+        poll_fn(|context| match work.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            Poll::Pending => timer.poll(context).map(|()| Err(Elapsed)),
+        })
+        .await
+    }
+
+    /// Whether the client keeps a handler waiting for its request's body.
+    pub(super) fn is_body_awaited(&self) -> bool {
+        self.0.is_body_awaited.load(Ordering::Relaxed)
+    }
+
+    /// A request's body, watched for [`Self::is_body_awaited`].
+    pub(super) fn watch<B>(&self, body: B) -> Body
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        self.0.is_body_awaited.store(false, Ordering::Relaxed);
+        Body::new(Watched { body, connection: self.clone() })
+    }
+
+    fn timers(&self) -> std::sync::MutexGuard<'_, Vec<Pin<Box<Sleep>>>> {
+        self.0.timers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One from nowhere.
+impl Default for Connection {
+    fn default() -> Self {
+        Self::new((Ipv4Addr::UNSPECIFIED, 0).into())
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Connection {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let known = |extensions: &Extensions| extensions.get::<Self>().cloned();
+        Ok(known(&parts.extensions).unwrap_or_default())
+    }
+}
+
+/// A timer of a connection while it is used.
+struct Timer<'a> {
+    connection: &'a Connection,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl<'a> Timer<'a> {
+    fn take(connection: &'a Connection, deadline: Instant) -> Self {
+        let kept = connection.timers().pop();
+        let sleep = match kept {
+            Some(mut sleep) => {
+                sleep.as_mut().reset(deadline);
+                sleep
+            }
+            None => Box::pin(tokio::time::sleep_until(deadline)),
+        };
+        Self { connection, sleep: Some(sleep) }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.sleep.as_mut().map_or(Poll::Pending, |sleep| sleep.as_mut().poll(context))
+    }
+}
+
+impl Drop for Timer<'_> {
+    fn drop(&mut self) {
+        self.connection.timers().extend(self.sleep.take());
+    }
+}
+
+/// A body that says when it keeps a handler waiting.
+struct Watched<B> {
+    body: B,
+    connection: Connection,
+}
+
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Watched<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        self.connection.0.is_body_awaited.store(polled.is_pending(), Ordering::Relaxed);
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn timers_are_used_again_for_later_and_for_earlier_deadlines() {
+        let connection = Connection::default();
+        for seconds in [5, 9, 1, 30] {
+            let begun = Instant::now();
+            let deadline = begun + Duration::from_secs(seconds);
+            assert_eq!(connection.timeout_at(deadline, async { 7 }).await, Ok(7));
+            assert_eq!(connection.timeout_at(deadline, pending::<()>()).await, Err(Elapsed));
+            assert_eq!(begun.elapsed().as_secs(), seconds);
+            assert_eq!(connection.timers().len(), 1);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_deadline_within_another() {
+        let connection = Connection::default();
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let inner = connection.timeout_at(at(2), pending::<()>());
+        assert_eq!(connection.timeout_at(at(5), inner).await, Ok(Err(Elapsed)));
+        assert_eq!(begun.elapsed().as_secs(), 2);
+        let inner = connection.timeout_at(at(20), pending::<()>());
+        assert_eq!(connection.timeout_at(at(10), inner).await, Err(Elapsed));
+        assert_eq!(begun.elapsed().as_secs(), 10);
+        assert_eq!(connection.timers().len(), 2);
+    }
+}
