@@ -141,11 +141,8 @@ impl ServingStore for RedisServingStore {
         Ok(answers.iter().filter_map(|(server, memory)| eviction::warning(server, memory)).collect())
     }
 
-    /// Over a connection of its own. Not with a cluster.
+    /// Over connections of its own, one to each primary.
     fn watch(&self, changes: Arc<dyn Changes>) -> Option<Arc<dyn WatchingReader>> {
-        if self.settings.cluster {
-            return None;
-        }
         let reader = TrackingReader::start(&self.settings, changes);
         Some(Arc::new(reader.expect("the same settings made the other connection")))
     }

@@ -11,7 +11,6 @@ use ::redis::{Cmd, ErrorKind, Pipeline, RedisResult, Value, cmd};
 use bytes::Bytes;
 use futures::future::{join_all, try_join_all};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -82,7 +81,7 @@ impl Cluster {
 
     pub(super) async fn get(&self, keys: &[String]) -> RedisResult<Vec<Option<Bytes>>> {
         let topology = self.topology(Duration::MAX).await?;
-        let (groups, strays) = grouped(&topology, keys.iter().map(String::as_str));
+        let (groups, strays) = topology.grouped(keys.iter().map(String::as_str));
         let answers = join_all(groups.iter().map(async |(&owner, indexes)| {
             let mut pipeline = Pipeline::with_capacity(indexes.len());
             for &index in indexes {
@@ -112,7 +111,7 @@ impl Cluster {
 
     pub(super) async fn put(&self, values: &[(String, Bytes)]) -> RedisResult<()> {
         let topology = self.topology(Duration::MAX).await?;
-        let (groups, mut again) = grouped(&topology, values.iter().map(|(key, _)| key.as_str()));
+        let (groups, mut again) = topology.grouped(values.iter().map(|(key, _)| key.as_str()));
         let done = join_all(groups.iter().map(async |(&owner, indexes)| {
             self.put_on(&topology.primaries[owner], values, indexes).await.map_err(|_| indexes)
         }))
@@ -223,22 +222,6 @@ impl Cluster {
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner).clone()?;
         (view.seen.elapsed() < age).then_some(view.topology)
     }
-}
-
-/// The indexes of the keys by their owner, and of those whose owner is not known.
-fn grouped<'a>(
-    topology: &Topology,
-    keys: impl Iterator<Item = &'a str>,
-) -> (BTreeMap<usize, Vec<usize>>, Vec<usize>) {
-    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    let mut strays = Vec::new();
-    for (index, key) in keys.enumerate() {
-        match topology.owner(key) {
-            Some(owner) => groups.entry(owner).or_default().push(index),
-            None => strays.push(index),
-        }
-    }
-    (groups, strays)
 }
 
 fn tagged(primary: &Primary, key: &str) -> String {

@@ -3,7 +3,7 @@ use crate::StoreError;
 use crate::packed::SERVING_STORE;
 use ::redis::cluster::{ClusterClient, ClusterClientBuilder};
 use ::redis::io::tcp::TcpSettings;
-use ::redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use ::redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -108,12 +108,26 @@ impl RedisSettings {
         Client::open(server).map_err(|error| unusable(&error))
     }
 
-    /// A client whose connections take messages that the server pushes.
-    pub(super) fn tracking_client(&self) -> Result<Client, StoreError> {
-        let mut server = self.servers()?.remove(0);
+    /// Clients whose connections take messages that the server pushes, one for each address.
+    pub(super) fn tracking_clients(&self) -> Result<Vec<Client>, StoreError> {
+        self.servers()?.into_iter().map(|server| self.tracking_client(server)).collect()
+    }
+
+    /// The same for a node of the cluster that was not named as an address; all else is as for those that were.
+    pub(super) fn tracking_client_at(&self, host: String, port: u16) -> Result<Client, StoreError> {
+        let server = self.servers()?.remove(0);
+        let address = match server.addr().clone() {
+            ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+                ConnectionAddr::TcpTls { host, port, insecure, tls_params }
+            }
+            _ => ConnectionAddr::Tcp(host, port),
+        };
+        self.tracking_client(server.set_addr(address))
+    }
+
+    fn tracking_client(&self, server: ConnectionInfo) -> Result<Client, StoreError> {
         let redis = server.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        server = server.set_redis_settings(redis);
-        self.client_of(server)
+        self.client_of(server.set_redis_settings(redis))
     }
 
     /// The builder of the client for a cluster.

@@ -1,7 +1,7 @@
 //! Which primary of a cluster holds which keys.
 
 use ::redis::{ErrorKind, RedisResult, Value};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 const SLOTS: usize = 16384;
 
@@ -35,7 +35,7 @@ pub(super) struct Primary {
 }
 
 /// Who had which slots when the cluster was asked.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Topology {
     pub(super) primaries: Vec<Primary>,
     /// Index into `primaries` by slot; [`NOBODY`] where no one answers for it.
@@ -45,6 +45,14 @@ pub(super) struct Topology {
 const NOBODY: u16 = u16::MAX;
 /// As many numbers as it takes to reach every slot.
 const TAGS: u32 = 200_000;
+
+impl Primary {
+    /// Where it listens; `asked` is the host of the server that named it, which may not know its own.
+    pub(super) fn address(&self, asked: &str) -> Option<(String, u16)> {
+        let (host, port) = self.name.rsplit_once(':')?;
+        Some((if host.is_empty() { asked } else { host }.to_owned(), port.parse().ok()?))
+    }
+}
 
 impl Topology {
     /// Reads the answer to `CLUSTER SLOTS`.
@@ -67,6 +75,22 @@ impl Topology {
             owned.fill(index);
         }
         Ok(Self { primaries: tagged(names, &owners).ok_or_else(malformed)?, owners })
+    }
+
+    /// The indexes of `keys` by their primary, as an index into [`Topology::primaries`], and of those that nobody answers for.
+    pub(super) fn grouped<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a str>,
+    ) -> (BTreeMap<usize, Vec<usize>>, Vec<usize>) {
+        let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        let mut strays = Vec::new();
+        for (index, key) in keys.enumerate() {
+            match self.owner(key) {
+                Some(owner) => groups.entry(owner).or_default().push(index),
+                None => strays.push(index),
+            }
+        }
+        (groups, strays)
     }
 
     /// The primary of a key, as an index into [`Topology::primaries`].
@@ -143,6 +167,17 @@ mod tests {
         for (index, primary) in topology.primaries.iter().enumerate() {
             assert_eq!(topology.owner(&format!("{{{}}}m:{{x}}", primary.tag)), Some(index));
         }
+    }
+
+    #[test]
+    fn a_primary_without_a_host_is_where_it_was_asked() {
+        let at = |name: &str| {
+            let primary = Primary { name: name.to_owned(), slot: 0, tag: String::new() };
+            primary.address("asked")
+        };
+        assert_eq!(at(":7000"), Some(("asked".to_owned(), 7000)));
+        assert_eq!(at("2001:db8::1:7000"), Some(("2001:db8::1".to_owned(), 7000)));
+        assert_eq!(at("host:70000"), None);
     }
 
     #[test]

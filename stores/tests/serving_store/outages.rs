@@ -207,3 +207,55 @@ async fn whoever_keeps_values_is_told_when_changes_may_have_been_missed() {
     eventually("the loss is told", async || told.of("*") > before && !reader.is_following()).await;
     assert!(matches!(reader.get_many(&[key]).await, Err(StoreError::Unavailable { .. })));
 }
+
+#[tokio::test]
+async fn whoever_keeps_values_of_a_cluster_is_told_when_their_slot_moves() {
+    if !installed() {
+        return;
+    }
+    let cluster = RedisCluster::start().await;
+    let store = store(cluster.urls(), true);
+    let told = Arc::new(Told::default());
+    let reader = store.watch(Arc::clone(&told) as _).unwrap();
+    eventually("changes are followed", async || reader.is_following()).await;
+    // Of a key that is not there nothing is deleted where it was, when its slot goes to another primary.
+    let keys = ["foo".to_owned()];
+    assert_eq!(reader.get_many(&keys).await, Ok(vec![None]));
+
+    let slot: u64 = cluster.nodes[0].run("CLUSTER KEYSLOT foo").await;
+    let from = usize::try_from(slot / 5461).unwrap();
+    let to = (from + 1) % 3;
+    let to_id = cluster.id(to).await;
+    let before = told.of("*");
+    for node in [to, from, 3 - from - to] {
+        cluster.nodes[node].run::<()>(&format!("CLUSTER SETSLOT {slot} NODE {to_id}")).await;
+    }
+    eventually("that is told", async || told.of("*") > before).await;
+    let now = value(Version::of(1, 1), b"now");
+    eventually("it is written", async || store.put_many(vec![(keys[0].clone(), now.clone())]).await.is_ok())
+        .await;
+    eventually("it is read where it is now", async || {
+        reader.get_many(&keys).await == Ok(vec![Some(now.clone())])
+    })
+    .await;
+    let before = told.of("foo");
+    let later = value(Version::of(1, 2), b"later");
+    store.put_many(vec![(keys[0].clone(), later)]).await.unwrap();
+    eventually("and followed there", async || told.of("foo") > before).await;
+}
+
+#[tokio::test]
+async fn whoever_keeps_values_of_a_cluster_is_told_when_a_primary_is_lost() {
+    if !installed() {
+        return;
+    }
+    let mut cluster = RedisCluster::start().await;
+    let store = store(cluster.urls(), true);
+    let told = Arc::new(Told::default());
+    let reader = store.watch(Arc::clone(&told) as _).unwrap();
+    eventually("changes are followed", async || reader.is_following()).await;
+    let before = told.of("*");
+    drop(cluster.nodes.remove(1));
+    eventually("the loss is told", async || told.of("*") > before && !reader.is_following()).await;
+    assert!(matches!(reader.get_many(&["a".to_owned()]).await, Err(StoreError::Unavailable { .. })));
+}

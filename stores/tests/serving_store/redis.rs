@@ -30,4 +30,5 @@ mod clustered {
     }
 
     keeps_every_promise!();
+    keeps_the_promises_of_watching!();
 }
