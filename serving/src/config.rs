@@ -48,7 +48,7 @@ pub struct ServingConfig {
     /// Categories whose trending lists are kept (1 to 100,000); about 75 KB each.
     pub category_cache: usize,
     /// Memory for the neighbour lists of hot products, in MB (0 to 100,000; 0 = none). They are kept until Redis tells that they
-    /// have changed, which it does for a single server only: with a cluster nothing is kept.
+    /// have changed.
     pub near_cache_mb: u64,
     /// The longest a request waits for its `min_position` (0 to 10,000).
     pub position_wait_ms: u64,

@@ -182,6 +182,12 @@ mod tests {
         is_free
     }
 
+    fn offer_all(traffic: &mut Traffic<u32>, records: std::ops::Range<u32>) {
+        for record in records {
+            offer(traffic, record);
+        }
+    }
+
     /// The outcomes of so many records, of which none lets others go.
     fn none_goes(traffic: &mut Traffic<u32>, outcomes: usize) {
         for left in (0..outcomes).rev() {
@@ -211,7 +217,7 @@ mod tests {
     fn a_lane_changes_its_way_only_while_nothing_of_it_is_on_the_other_one() {
         let lane = Lane::default();
         let mut traffic = lane.lock();
-        (0..16).for_each(|record| drop(offer(&mut traffic, record)));
+        offer_all(&mut traffic, 0..16);
         none_goes(&mut traffic, 3); // 1 is on its way
         go(&mut traffic, 4..16, Way::Lingering);
         (16..20).for_each(|record| assert!(!offer(&mut traffic, record)));
@@ -226,7 +232,7 @@ mod tests {
     fn after_many_records_a_few_linger_once() {
         let lane = Lane::default();
         let mut traffic = lane.lock();
-        (0..24).for_each(|record| drop(offer(&mut traffic, record)));
+        offer_all(&mut traffic, 0..24);
         none_goes(&mut traffic, 3);
         go(&mut traffic, 4..24, Way::Lingering);
         none_goes(&mut traffic, 20);
@@ -241,7 +247,7 @@ mod tests {
     fn where_there_is_one_way_only_many_records_go_as_few_do() {
         let lane = Lane::default();
         let mut traffic = lane.lock();
-        (0..24).for_each(|record| drop(offer(&mut traffic, record)));
+        offer_all(&mut traffic, 0..24);
         let (many, way) = traffic.reported(false);
         assert_eq!((many.len(), way), (20, Way::Prompt));
     }

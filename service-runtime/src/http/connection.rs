@@ -5,12 +5,11 @@ use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Request};
-use axum::http::Extensions;
 use axum::http::request::Parts;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
@@ -83,7 +82,7 @@ impl Connection {
         Body::new(Watched { body, connection: self.clone() })
     }
 
-    fn timers(&self) -> std::sync::MutexGuard<'_, Vec<Pin<Box<Sleep>>>> {
+    fn timers(&self) -> MutexGuard<'_, Vec<Pin<Box<Sleep>>>> {
         self.0.timers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -99,8 +98,7 @@ impl<S: Sync> FromRequestParts<S> for Connection {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let known = |extensions: &Extensions| extensions.get::<Self>().cloned();
-        Ok(known(&parts.extensions).unwrap_or_default())
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
     }
 }
 

@@ -26,11 +26,6 @@ const OUT_OF_FILES: Duration = Duration::from_millis(200);
 /// are answered 431 (or 414, when it is the address).
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
-/// Header lines of a request at most; more are answered 431. It is what hyper takes by default: told so, it fills
-/// two arrays of that size for each request.
-#[cfg(test)]
-const MAX_HEADERS: usize = 100;
-
 /// Files that the process has open beside connections: log, stores, and a reserve.
 const OTHER_FILES: u64 = 1_024;
 
@@ -49,6 +44,7 @@ pub async fn serve(
     config: &HttpConfig,
     stop: CancellationToken,
 ) -> io::Result<()> {
+    // At most 100 header lines, hyper's own limit: told so, it would fill two arrays of that size for each request.
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout()).max_buf_size(MAX_HEAD_BYTES);
     allow_open_files(config.max_connections);

@@ -6,6 +6,9 @@ use axum::routing::post;
 use super::*;
 use crate::http::{instrument, with_fallbacks};
 
+/// Header lines of a request at most; more are answered 431.
+const MAX_HEADERS: usize = 100;
+
 /// A server with a handler that reads whole bodies, behind the layers that every service has.
 async fn serve_bodies(config: HttpConfig) -> SocketAddr {
     let routes = Router::new()
