@@ -129,14 +129,15 @@ impl<R> Lane<R> {
 impl<R> Traffic<R> {
     /// The way of a record that comes now, if it goes at once; [`Traffic::sent`] has to follow where it is sent, and
     /// [`Traffic::wait`] where it does not go.
-    pub(super) fn free(&mut self) -> Option<Way> {
+    pub(super) fn free(&mut self, may_linger: bool) -> Option<Way> {
         if self.on_way == 0 {
-            if self.round < MANY {
+            if !may_linger || self.round < MANY {
                 self.way = Way::Prompt;
             }
             self.round = 0;
         }
-        (self.on_way < AT_ONCE && self.waiting.is_empty()).then_some(self.way)
+        let is_open = may_linger || self.way == Way::Prompt;
+        (is_open && self.on_way < AT_ONCE && self.waiting.is_empty()).then_some(self.way)
     }
 
     /// A record waits for its turn.
@@ -173,7 +174,7 @@ mod tests {
 
     /// Sends a record or lets it wait; whether it was sent.
     fn offer(traffic: &mut Traffic<u32>, record: u32) -> bool {
-        let is_free = traffic.free().is_some();
+        let is_free = traffic.free(true).is_some();
         if is_free {
             traffic.sent();
         } else {
@@ -237,10 +238,24 @@ mod tests {
         go(&mut traffic, 4..24, Way::Lingering);
         none_goes(&mut traffic, 20);
         // All senders come back at once, and the first of them must not part from the others.
-        assert_eq!(traffic.free(), Some(Way::Lingering));
+        assert_eq!(traffic.free(true), Some(Way::Lingering));
         traffic.sent();
         none_goes(&mut traffic, 1);
-        assert_eq!(traffic.free(), Some(Way::Prompt), "it came alone");
+        assert_eq!(traffic.free(true), Some(Way::Prompt), "it came alone");
+    }
+
+    #[test]
+    fn a_lane_leaves_the_way_that_lingers_when_it_may_not_be_used_any_more() {
+        let lane = Lane::default();
+        let mut traffic = lane.lock();
+        offer_all(&mut traffic, 0..24);
+        none_goes(&mut traffic, 3);
+        go(&mut traffic, 4..24, Way::Lingering);
+        none_goes(&mut traffic, 17); // 3 are on their way
+        assert_eq!(traffic.free(false), None);
+        traffic.wait(24);
+        assert!((0..2).all(|_| traffic.reported(false).0.is_empty()), "1 is on the way that lingers");
+        assert_eq!(traffic.reported(false), ([24].into(), Way::Prompt));
     }
 
     #[test]

@@ -86,6 +86,8 @@ struct Shared {
     in_flight: InFlight,
     bytes: AtomicUsize,
     lanes: Lanes<Waiting>,
+    /// Records on their way that have no lane, since nobody knew yet where they go.
+    without_lane: AtomicUsize,
     /// The clients themselves, as long as the producer lives.
     clients: OnceLock<Clients<Weak<Client>>>,
     /// Why no more records are taken.
@@ -106,6 +108,7 @@ impl KafkaProducer {
             in_flight: InFlight::default(),
             bytes: AtomicUsize::new(0),
             lanes: Lanes::default(),
+            without_lane: AtomicUsize::new(0),
             clients: OnceLock::new(),
             dead: OnceLock::new(),
             ends: AtomicBool::new(false),
@@ -206,11 +209,17 @@ impl Shared {
         self.in_flight.done();
     }
 
+    /// Whether records may go by way of the client that lingers. Not where there is none, and not where they could overtake
+    /// records that were sent before their lane was known.
+    fn may_linger(&self) -> bool {
+        self.without_lane.load(Ordering::Acquire) == 0
+            && self.clients.get().is_some_and(|clients| clients.lingering.is_some())
+    }
+
     /// A record of the lane has its outcome: sends those that wait, if it is their turn.
     fn go_on(&self, lane: &Lane<Waiting>) {
         let mut traffic = lane.lock();
-        let (records, way) =
-            traffic.reported(self.clients.get().is_some_and(|clients| clients.lingering.is_some()));
+        let (records, way) = traffic.reported(self.may_linger());
         for Waiting { record, reply, since } in records {
             let sent = match self.check_waited(since) {
                 Ok(()) => self.send(way, record, reply),
@@ -289,8 +298,9 @@ impl ProducerContext for Deliveries {
         }
         let lane = reply.lane.take();
         self.0.resolve(*reply, outcome);
-        if let Some(lane) = lane {
-            self.0.go_on(&lane);
+        match lane {
+            Some(lane) => self.0.go_on(&lane),
+            None => drop(self.0.without_lane.fetch_sub(1, Ordering::AcqRel)),
         }
     }
 }
@@ -306,13 +316,20 @@ impl Producer for KafkaProducer {
         let (outcome, append) = Append::pending();
         let reply = Box::new(Caller { outcome, lane: lane.clone(), bytes });
         let sent = match lane {
-            None => shared.send(Way::Prompt, record, reply),
+            None => {
+                shared.without_lane.fetch_add(1, Ordering::AcqRel);
+                let sent = shared.send(Way::Prompt, record, reply);
+                if sent.is_err() {
+                    shared.without_lane.fetch_sub(1, Ordering::AcqRel);
+                }
+                sent
+            }
             Some(lane) => {
                 let mut traffic = lane.lock();
                 // Asked again: what was left out while this one waited for the lane may have been of its partition.
                 if let Err(error) = shared.check_alive() {
                     Err((error, reply))
-                } else if let Some(way) = traffic.free() {
+                } else if let Some(way) = traffic.free(shared.may_linger()) {
                     let sent = shared.send(way, record, reply);
                     if sent.is_ok() {
                         traffic.sent();

@@ -198,6 +198,17 @@ mod tests {
     }
 
     #[test]
+    fn many_records_linger_unless_order_or_the_operator_forbids() {
+        let linger = |mode| {
+            let config = settings("fetch.wait.max.ms").lingering_producer(mode);
+            config.map(|config| config.get("linger.ms").map(str::to_owned))
+        };
+        let bounded = |linger_ms| ProducerMode::Bounded { ack_timeout_ms: 5_000, linger_ms };
+        assert_eq!(linger(bounded(0)), Some(Some("1".to_owned())));
+        assert_eq!((linger(bounded(5)), linger(ProducerMode::Gapless)), (None, None));
+    }
+
+    #[test]
     fn a_producer_takes_no_more_than_its_client() {
         assert_eq!(settings("fetch.wait.max.ms").producer_capacity(), (100_000, 64 << 20));
         assert_eq!(settings("queue.buffering.max.messages").producer_capacity(), (1, 64 << 20));
