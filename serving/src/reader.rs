@@ -122,7 +122,13 @@ impl Reader {
         if !near.is_following() {
             return None;
         }
-        self.stores.serving.ask(|_| near.read(keys, found)).await.ok()
+        let read = async |_| match near.read(keys, found).await {
+            Ok(lists) => Ok(Some(lists)),
+            // Keys have moved, say: that is no fault of the store, which can be asked the other way.
+            Err(_) if !near.is_following() => Ok(None),
+            Err(error) => Err(error),
+        };
+        self.stores.serving.ask(read).await.ok().flatten()
     }
 
     async fn published_fallback(&self, keys: &[String]) -> Read<Vec<Option<Bytes>>> {

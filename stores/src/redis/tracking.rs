@@ -47,7 +47,7 @@ enum Followed {
         topology: Topology,
         /// To the primaries of `topology`, in their order.
         primaries: Vec<Followee>,
-        /// Whether a primary has refused to answer for a key that `topology` says it has.
+        /// Whether a primary has refused to answer for a key that `topology` says it has: its slot moves, or has moved.
         is_outdated: AtomicBool,
     },
 }
@@ -84,7 +84,7 @@ impl Drop for TrackingReader {
 #[async_trait]
 impl WatchingReader for TrackingReader {
     fn is_following(&self) -> bool {
-        self.followed.borrow().is_some()
+        self.followed.borrow().as_ref().is_some_and(|followed| !followed.is_outdated())
     }
 
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, StoreError> {
@@ -119,7 +119,10 @@ impl Followed {
             }
             let answer = pipeline.query_async(&mut primaries[owner].connection.clone()).await;
             let found: Vec<Option<Bytes>> = answer.inspect_err(|error: &RedisError| {
-                if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) {
+                if let ErrorKind::Server(
+                    ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::TryAgain,
+                ) = error.kind()
+                {
                     is_outdated.store(true, Ordering::Relaxed);
                 }
             })?;
@@ -148,6 +151,14 @@ impl Followed {
         }
     }
 
+    /// Whether keys are not where they were any more.
+    fn is_outdated(&self) -> bool {
+        match self {
+            Self::Single(_) => false,
+            Self::Cluster { is_outdated, .. } => is_outdated.load(Ordering::Relaxed),
+        }
+    }
+
     /// Whether what was read from each server is its business still.
     async fn heartbeat(&self) -> RedisResult<bool> {
         match self {
@@ -155,7 +166,7 @@ impl Followed {
                 cmd("PING").exec_async(&mut connection.clone()).await?;
                 Ok(true)
             }
-            Self::Cluster { is_outdated, .. } if is_outdated.load(Ordering::Relaxed) => Ok(false),
+            Self::Cluster { .. } if self.is_outdated() => Ok(false),
             Self::Cluster { primaries, .. } => {
                 let same = primaries.iter().map(async |primary| {
                     Ok::<_, RedisError>(view_of(&mut primary.connection.clone()).await? == primary.view)

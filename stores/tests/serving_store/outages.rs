@@ -245,6 +245,26 @@ async fn whoever_keeps_values_of_a_cluster_is_told_when_their_slot_moves() {
 }
 
 #[tokio::test]
+async fn changes_are_not_followed_while_the_slot_of_what_is_read_moves() {
+    if !installed() {
+        return;
+    }
+    let cluster = RedisCluster::start().await;
+    let store = store(cluster.urls(), true);
+    let reader = store.watch(Arc::new(Told::default())).unwrap();
+    eventually("changes are followed", async || reader.is_following()).await;
+    let keys = ["foo".to_owned()];
+    let slot: u64 = cluster.nodes[0].run("CLUSTER KEYSLOT foo").await;
+    let from = usize::try_from(slot / 5461).unwrap();
+    let to_id = cluster.id((from + 1) % 3).await;
+    cluster.nodes[from].run::<()>(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}")).await;
+    assert!(matches!(reader.get_many(&keys).await, Err(StoreError::Unavailable { .. })));
+    assert!(!reader.is_following(), "whoever reads is to read the other way");
+    cluster.nodes[from].run::<()>(&format!("CLUSTER SETSLOT {slot} STABLE")).await;
+    eventually("they are followed again", async || reader.get_many(&keys).await == Ok(vec![None])).await;
+}
+
+#[tokio::test]
 async fn whoever_keeps_values_of_a_cluster_is_told_when_a_primary_is_lost() {
     if !installed() {
         return;
