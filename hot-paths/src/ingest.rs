@@ -1,19 +1,19 @@
-//! From a request to the record for the log: the rules for one event, and the router, on a log that acknowledges at once.
+//! From a request to the record for the log: the rules for one event, and the routes, on a log that acknowledges at once.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use event_log::{Append, AppendError, NewRecord, Producer};
 use ingest::admission::{Circumstances, admit_event};
-use ingest::{IngestConfig, IngestDeps, router};
+use ingest::{IngestConfig, IngestDeps, routes};
 use prost::Message;
 use schemas::Position;
 use schemas::names::Topics;
 use schemas::proto::{EventRecord, event_record};
 use service_runtime::ManualClock;
+use service_runtime::http::{Routes, with_fallbacks};
 use service_runtime::keys::Keys;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
@@ -74,12 +74,12 @@ fn batch() -> u64 {
 
 /// Sends the bodies one after the other, and the first one once before it counts.
 fn posted(path: &str, bodies: Vec<String>, expected: StatusCode) {
-    let (runtime, router) = service();
+    let (runtime, routes) = service();
     let first = bodies[0].clone();
     let send = async |body: String| {
         let request = Request::post(path).header("content-type", "application/json").body(Body::from(body));
         let request = request.expect("a request of constants");
-        let answer = router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+        let answer = routes.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         let status = answer.status();
         let bytes = to_bytes(answer.into_body(), usize::MAX).await.expect("the answer is in memory");
         assert_eq!(status, expected, "{}", String::from_utf8_lossy(&bytes));
@@ -94,7 +94,7 @@ fn posted(path: &str, bodies: Vec<String>, expected: StatusCode) {
     });
 }
 
-fn service() -> (Runtime, Router) {
+fn service() -> (Runtime, Routes) {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime of one thread");
     let deps = IngestDeps {
         config: IngestConfig::default(),
@@ -105,8 +105,8 @@ fn service() -> (Runtime, Router) {
         producer_dead: CancellationToken::new(),
     };
     let _context = runtime.enter();
-    let router = service_runtime::http::with_fallbacks(router(deps), "hot-paths");
-    (runtime, router)
+    let (router, events) = routes(deps);
+    (runtime, Routes::from(with_fallbacks(router, "hot-paths")).with(events))
 }
 
 /// Keeps nothing and acknowledges everything.

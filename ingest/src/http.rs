@@ -17,11 +17,13 @@ mod users;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::extract::State;
+use axum::http::{Method, StatusCode};
 use axum::routing::{options, post};
 use event_log::Producer;
 use schemas::names::Topics;
 use service_runtime::SharedClock;
+use service_runtime::http::Direct;
 use service_runtime::keys::Keys;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
@@ -31,6 +33,11 @@ use self::app::App;
 use crate::config::IngestConfig;
 
 pub use self::docs::{docs, openapi};
+
+/// The name of the service in metrics.
+const SERVICE: &str = "ingest";
+/// Where single events go.
+const EVENTS: &str = "/events";
 
 /// What the router needs of the rest of the process.
 pub struct IngestDeps {
@@ -49,20 +56,26 @@ pub struct IngestDeps {
 }
 
 /// Every address of the service, without health, metrics and documentation: those belong to the process. After merging,
-/// add `service_runtime::http::with_fallbacks`.
-pub fn router(deps: IngestDeps) -> Router {
+/// add [`service_runtime::http::with_fallbacks`], and then, by [`service_runtime::http::Routes::with`], the route of single
+/// events, which the router has, too.
+pub fn routes(deps: IngestDeps) -> (Router, Direct) {
     let cors = cors::layer(&deps.config.cors_origins);
     let request_timeout = deps.config.http.request_timeout();
     let mut events: Router<App> = Router::from(event_routes()).route("/events/", post(events::post_event));
     if let Some(cors) = cors {
         // A preflight needs a route of its own: the process's fallback for other methods would come before the layer.
-        for path in ["/events", "/events/", "/events/batch"] {
+        for path in [EVENTS, "/events/", "/events/batch"] {
             events = events.route(path, options(|| async { StatusCode::NO_CONTENT }));
         }
         events = events.layer(cors);
     }
-    let router = events.merge(Router::from(admin_routes())).with_state(App::new(deps));
-    service_runtime::http::instrument(router, "ingest", request_timeout)
+    let app = App::new(deps);
+    let router = events.merge(Router::from(admin_routes())).with_state(app.clone());
+    let router = service_runtime::http::instrument(router, SERVICE, request_timeout);
+    let direct = Direct::new(SERVICE, request_timeout, Method::POST, EVENTS, move |request, connection| {
+        events::post_event(State(app.clone()), connection, request)
+    });
+    (router, direct)
 }
 
 /// What pages may call.

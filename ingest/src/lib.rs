@@ -21,6 +21,6 @@ mod watch;
 pub use config::IngestConfig;
 #[cfg(any(test, fuzzing))]
 pub use http::hostile;
-pub use http::{IngestDeps, docs, openapi, router};
+pub use http::{IngestDeps, docs, openapi, routes};
 pub use metrics::describe_metrics;
 pub use watch::watch_log;

@@ -10,7 +10,7 @@ use ingest::{IngestConfig, IngestDeps};
 use schemas::names::Topics;
 use serde::{Deserialize, Serialize};
 use service_runtime::config::{self, KafkaConfig, LogConfig, TracesConfig};
-use service_runtime::http::{serve, with_fallbacks};
+use service_runtime::http::{Routes, serve, with_fallbacks};
 use service_runtime::keys::Keys;
 use service_runtime::{Health, Lifecycle, SystemClock, telemetry};
 use tokio::net::TcpListener;
@@ -60,7 +60,7 @@ async fn main() -> anyhow::Result<()> {
     let (http, dead, health) = (config.http.clone(), CancellationToken::new(), Health::new());
     let (ready, mut lifecycle) = (health.component("log"), Lifecycle::new(health.clone()));
     let listener = TcpListener::bind(http.listen).await.context("cannot listen: see ingest.http.listen")?;
-    let router = ingest::router(IngestDeps {
+    let (router, events) = ingest::routes(IngestDeps {
         producer: log.producer(config.producer_mode())?,
         config,
         clock: SystemClock::shared(),
@@ -69,13 +69,13 @@ async fn main() -> anyhow::Result<()> {
         producer_dead: dead.clone(),
     });
     let router = router.merge(ingest::docs(ingest::openapi())).merge(health.routes(metrics));
-    let (router, drain) = (with_fallbacks(router, "ingest"), http.drain());
+    let (routes, drain) = (Routes::from(with_fallbacks(router, "ingest")).with(events), http.drain());
 
     let budget = Duration::from_secs(1);
     lifecycle.spawn(
         "http",
         drain + budget,
-        |stop| async move { Ok(serve(listener, router, &http, stop).await?) },
+        |stop| async move { Ok(serve(listener, routes, &http, stop).await?) },
     );
     lifecycle.spawn("keys", budget, |stop| async move { Ok(keys.watch(stop).await?) });
     lifecycle.spawn("log", budget, |stop| ingest::watch_log(log, topics, ready, dead, stop));

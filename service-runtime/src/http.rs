@@ -3,7 +3,9 @@
 
 mod connection;
 mod layers;
+mod observer;
 mod problem;
+mod routes;
 mod security;
 mod serve;
 mod span;
@@ -12,6 +14,7 @@ mod trace;
 pub use connection::{Connection, Elapsed};
 pub use layers::{instrument, with_fallbacks};
 pub use problem::{Problem, ProblemBody};
+pub use routes::{Direct, Routes};
 pub use security::KeySecurity;
 pub use serve::serve;
 pub use trace::{TRACEPARENT, Trace, current_trace};

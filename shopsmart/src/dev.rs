@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use event_log::ProducerMode;
 use ingest::{IngestConfig, IngestDeps};
 use service_runtime::config::HttpConfig;
-use service_runtime::http::{serve, with_fallbacks};
+use service_runtime::http::{Direct, Routes, serve, with_fallbacks};
 use service_runtime::keys::Keys;
 use service_runtime::lifecycle::LifecycleError;
 use service_runtime::{Health, Lifecycle, telemetry};
@@ -79,7 +79,7 @@ pub async fn start(options: DevOptions, stop: CancellationToken) -> Result<Dev> 
     let serving = serving(&parts, &keys);
     let http = HttpConfig { listen: addr, ..HttpConfig::default() };
     let producer_dead = CancellationToken::new();
-    let ingest = ingest(&parts, keys, producer_dead.clone())?;
+    let (ingest, events) = ingest(&parts, keys, producer_dead.clone())?;
     let health = Health::new();
     let progress = health.component("progress");
     let (processor_figures, serving_figures) = (admin.clone(), serving.clone());
@@ -95,7 +95,7 @@ pub async fn start(options: DevOptions, stop: CancellationToken) -> Result<Dev> 
         .merge(admin.router())
         .merge(ingest::docs(description))
         .merge(health.routes(metrics));
-    let router = with_fallbacks(router, "shopsmart");
+    let routes = Routes::from(with_fallbacks(router, "shopsmart")).with(events);
 
     let mut lifecycle = Lifecycle::new(health.clone());
     let shutdown = lifecycle.shutdown();
@@ -118,7 +118,7 @@ pub async fn start(options: DevOptions, stop: CancellationToken) -> Result<Dev> 
         Ok(())
     });
     lifecycle.spawn("http", http.drain() + BRIEF, |token| async move {
-        Ok(serve(listener, router, &http, token).await?)
+        Ok(serve(listener, routes, &http, token).await?)
     });
     lifecycle.spawn("log", BRIEF, |token| async move {
         tokio::select! {
@@ -152,10 +152,10 @@ fn serving(parts: &Parts, keys: &Keys) -> Serving {
     })
 }
 
-fn ingest(parts: &Parts, keys: Keys, producer_dead: CancellationToken) -> Result<axum::Router> {
+fn ingest(parts: &Parts, keys: Keys, producer_dead: CancellationToken) -> Result<(axum::Router, Direct)> {
     let config = IngestConfig::default();
     let mode = ProducerMode::Bounded { ack_timeout_ms: config.ack_timeout_ms, linger_ms: config.linger_ms };
-    Ok(ingest::router(IngestDeps {
+    Ok(ingest::routes(IngestDeps {
         producer: parts.log.producer(mode)?,
         clock: Arc::clone(&parts.clock),
         keys,

@@ -14,7 +14,8 @@ use prost::Message;
 use schemas::names::Topics;
 use schemas::proto::Outcome;
 use serde_json::json;
-use service_runtime::config::{KafkaConfig, TracesConfig};
+use service_runtime::config::{HttpConfig, KafkaConfig, TracesConfig};
+use service_runtime::http::{Routes, serve};
 use service_runtime::keys::Keys;
 use service_runtime::telemetry::init_traces;
 use serving::{Serving, ServingConfig, ServingDeps};
@@ -122,11 +123,12 @@ async fn take(State(collector): State<Collector>, body: Bytes) -> StatusCode {
     StatusCode::OK
 }
 
-/// Serves a router on a free port until the test ends.
-async fn at(router: Router) -> String {
+/// Serves routes on a free port until the test ends.
+async fn at(routes: impl Into<Routes>) -> String {
+    let routes = routes.into();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    tokio::spawn(async { serve(listener, routes, &HttpConfig::default(), CancellationToken::new()).await });
     format!("http://{address}")
 }
 
@@ -165,15 +167,15 @@ async fn one_recorded_trace_goes_from_ingest_through_kafka_to_the_processor_and_
     parts.catalog.mark_loaded();
     let processor = Processor::prepare(parts.clone(), config).await.unwrap();
     let config = IngestConfig::default();
-    let ingest = at(ingest::router(IngestDeps {
+    let (router, events) = ingest::routes(IngestDeps {
         producer: log.producer(config.producer_mode()).unwrap(),
         config,
         clock: Arc::clone(&parts.clock),
         keys: Keys::open(),
         topics,
         producer_dead: CancellationToken::new(),
-    }))
-    .await;
+    });
+    let ingest = at(Routes::from(router).with(events)).await;
     let serving = Serving::new(ServingDeps {
         config: ServingConfig { generation: embedded::GENERATION, ..ServingConfig::default() },
         store: Arc::clone(&parts.serving),

@@ -51,15 +51,45 @@ pub(super) struct Accepted {
 
 impl Accepted {
     /// As an answer with these headers. There is one for each event, so it is put together in one piece: as a tuple of its
-    /// parts its headers are copied three times, and its body once because it is longer than what is expected of JSON.
+    /// parts its headers are copied three times.
     pub(super) fn into_response(self, headers: HeaderMap) -> Response {
-        let mut json = Vec::with_capacity(ROOM);
-        serde_json::to_writer(&mut json, &self).expect("text and nothing else");
-        let mut response = Response::new(Body::from(json));
+        let mut response = Response::new(Body::from(self.to_json()));
         *response.status_mut() = StatusCode::ACCEPTED;
         *response.headers_mut() = headers;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response
+    }
+
+    /// What serde would write, in a third of the instructions.
+    fn to_json(&self) -> Vec<u8> {
+        let Self { status, event_id, received_at, position, code, detail } = self;
+        let mut json = Vec::with_capacity(ROOM);
+        put_member(&mut json, "{\"status\":", status);
+        put_member(&mut json, ",\"event_id\":", event_id);
+        put_member(&mut json, ",\"received_at\":", received_at);
+        put_member(&mut json, ",\"position\":", position);
+        if let Some(code) = code {
+            put_member(&mut json, ",\"code\":", code);
+        }
+        if let Some(detail) = detail {
+            put_member(&mut json, ",\"detail\":", detail);
+        }
+        json.push(b'}');
+        json
+    }
+}
+
+/// `name`, with what stands around it, and a text.
+fn put_member(json: &mut Vec<u8>, name: &str, text: &str) {
+    json.extend_from_slice(name.as_bytes());
+    // Nearly no text has anything to escape. Without a way out of the loop, it takes many bytes at once.
+    let is_to_be_escaped = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    if text.bytes().fold(false, |found, byte| found | is_to_be_escaped(byte)) {
+        serde_json::to_writer(json, text).expect("text and nothing else");
+    } else {
+        json.push(b'"');
+        json.extend_from_slice(text.as_bytes());
+        json.push(b'"');
     }
 }
 
@@ -184,6 +214,28 @@ pub(super) fn unpublished(reason: &Unpublished) -> Problem {
             let detail = "the log did not acknowledge in time; send the same again";
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, LOG_UNAVAILABLE, detail)
                 .retry_after(UNAVAILABLE_FOR)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_accepted_event_is_answered_as_serde_would() {
+        let ids = ["e-1", "", "é\u{1F600}\u{7f}", "a\"b\\c\u{1}\n", "0198c5d6-7e9a-7000-8000-00000000000a"];
+        for (event_id, is_clamped) in ids.into_iter().flat_map(|id| [(id, false), (id, true)]) {
+            let answer = Accepted {
+                status: ACCEPTED,
+                event_id: event_id.to_owned(),
+                received_at: rfc_3339(1_769_860_800_250),
+                position: "AQOsAg".to_owned(),
+                code: is_clamped.then_some(CLAMPED),
+                detail: is_clamped.then_some(CLAMPED_DETAIL),
+            };
+            let expected = serde_json::to_string(&answer).unwrap();
+            assert_eq!(String::from_utf8(answer.to_json()).unwrap(), expected);
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Shared {
     pub(super) caller_limit: Option<Limit>,
     pub(super) user_limit: Option<Limit>,
     pub(super) metrics: Metrics,
-    keys: Keys,
+    pub(super) keys: Keys,
 }
 
 impl App {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use service_runtime::Problem;
 use service_runtime::http::Connection;
 use service_runtime::keys::{Authorized, Caller, Denied, RequiredScope, Scope};
@@ -14,6 +14,7 @@ use super::app::App;
 use crate::admission::{Code, Rejection};
 use crate::limits::{Allowance, Exceeded};
 
+const X_IMPORT: HeaderName = HeaderName::from_static("x-import");
 pub(super) const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 pub(super) const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 pub(super) const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
@@ -31,17 +32,27 @@ impl<R: RequiredScope> FromRequestParts<App> for Call<R> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let caller = Authorized::<R>::from_request_parts(parts, app).await?.caller;
-        let import = import(&parts.headers).map_err(answers::refused)?;
-        if import && !caller.is_admin() {
-            return Err(Denied::Forbidden(Scope::Admin).into());
-        }
         let Ok(connection) = Connection::from_request_parts(parts, app).await;
-        Ok(Self { import, caller, connection, scope: std::marker::PhantomData })
+        Self::of(app, &parts.headers, &parts.uri, connection)
     }
 }
 
-impl<R> Call<R> {
+impl<R: RequiredScope> Call<R> {
+    /// The call of a request with this head.
+    pub(super) fn of(
+        app: &App,
+        headers: &HeaderMap,
+        uri: &Uri,
+        connection: Connection,
+    ) -> Result<Self, Problem> {
+        let caller = Authorized::<R>::of(&app.keys, headers, uri)?.caller;
+        let import = import(headers).map_err(answers::refused)?;
+        if import && !caller.is_admin() {
+            return Err(Denied::Forbidden(Scope::Admin).into());
+        }
+        Ok(Self { import, caller, connection, scope: std::marker::PhantomData })
+    }
+
     /// Takes `events` from what the caller may send; the headers tell what is left. Imports are not limited.
     pub(super) fn take(&self, app: &App, events: usize) -> Result<HeaderMap, Problem> {
         let Some(limit) = app.caller_limit.as_ref().filter(|_| !self.import) else {
@@ -97,7 +108,7 @@ fn headers(allowance: Allowance) -> HeaderMap {
 }
 
 fn import(headers: &HeaderMap) -> Result<bool, Rejection> {
-    let Some(value) = headers.get("x-import") else { return Ok(false) };
+    let Some(value) = headers.get(X_IMPORT) else { return Ok(false) };
     match value.to_str().unwrap_or_default().trim() {
         "true" => Ok(true),
         "false" => Ok(false),

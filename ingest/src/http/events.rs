@@ -8,7 +8,7 @@ use bytes::Bytes;
 use prost::Message;
 use schemas::proto::{Event, EventRecord, event_record};
 use service_runtime::Problem;
-use service_runtime::http::ProblemBody;
+use service_runtime::http::{Connection, ProblemBody};
 use service_runtime::keys::Write;
 use tokio::time::Instant;
 use uuid::{NoContext, Timestamp, Uuid};
@@ -41,9 +41,10 @@ use crate::publisher::Unpublished;
 )]
 pub(super) async fn post_event(
     State(app): State<App>,
-    call: Call<Write>,
+    connection: Connection,
     request: Request,
 ) -> Result<Response, Problem> {
+    let call = Call::<Write>::of(&app, request.headers(), request.uri(), connection)?;
     let limits = call.take(&app, 1)?;
     let body = Body::read(&app, request, false).await?;
     let received_at_ms = app.clock.now_ms();
@@ -51,7 +52,7 @@ pub(super) async fn post_event(
     let admitted = body.text().and_then(|json| admission::admit_event(json, &given));
     drop(body);
     let Admitted { user, event, clamped } = admitted.map_err(|rejection| refused(&app, rejection))?;
-    let key = Bytes::copy_from_slice(user.as_str().as_bytes());
+    let key = Bytes::from(user.into_bytes());
     if let Some(limit) = app.user_limit.as_ref().filter(|_| !call.import) {
         limit.take(&key, 1).map_err(|exceeded| rate_limited(USER_RATE_LIMITED, exceeded))?;
     }
@@ -110,7 +111,7 @@ pub(super) async fn post_events(
         match item.and_then(|json| admission::admit_event(json, &given)) {
             Err(rejection) => batch.reject(rejection),
             Ok(Admitted { user, event, clamped }) => {
-                let key = Bytes::copy_from_slice(user.as_str().as_bytes());
+                let key = Bytes::from(user.into_bytes());
                 let (value, id) = encode(event);
                 batch.offer(Offer { topic: &app.events, key, value, id, clamped }, user_limit);
             }

@@ -3,17 +3,17 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use event_log::{Append, AppendError, NewRecord, Producer};
-use ingest::{IngestConfig, IngestDeps, router};
+use ingest::{IngestConfig, IngestDeps, routes};
 use prost::Message;
 use schemas::Position;
 use schemas::names::Topics;
 use schemas::proto::{Event, EventRecord, event_record};
 use serde_json::Value;
 use service_runtime::ManualClock;
+use service_runtime::http::{Routes, with_fallbacks};
 use service_runtime::keys::Keys;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -108,7 +108,7 @@ impl Producer for Log {
 /// The service on a log.
 #[derive(Clone)]
 pub struct Service {
-    pub router: Router,
+    pub routes: Routes,
     pub producer_dead: CancellationToken,
 }
 
@@ -131,12 +131,13 @@ impl Service {
             topics: Topics::new("", 1),
             producer_dead: producer_dead.clone(),
         };
-        let router = service_runtime::http::with_fallbacks(router(deps), "test");
-        Self { router, producer_dead }
+        let (router, events) = routes(deps);
+        let routes = Routes::from(with_fallbacks(router, "test")).with(events);
+        Self { routes, producer_dead }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.routes.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let bytes = to_bytes(body, 16 << 20).await.unwrap();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);

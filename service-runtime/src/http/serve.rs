@@ -3,7 +3,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -14,9 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
-use tower::Service;
 
-use super::Connection;
+use super::{Connection, Routes};
 use crate::config::HttpConfig;
 
 /// How long to wait when the kernel has no file left for a connection; a shorter wait would spin.
@@ -29,7 +27,7 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 /// Files that the process has open beside connections: log, stores, and a reserve.
 const OTHER_FILES: u64 = 1_024;
 
-/// Serves `router` until `stop`, then closes unused connections and gives running requests [`HttpConfig::drain`] to
+/// Serves `routes` until `stop`, then closes unused connections and gives running requests [`HttpConfig::drain`] to
 /// finish; what still runs after that is cut, with a warning. `config.listen` is not looked at: the listener is given,
 /// so that tests can pick a free port.
 ///
@@ -40,10 +38,11 @@ const OTHER_FILES: u64 = 1_024;
 /// When the listener itself is broken; never for a single connection.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    routes: impl Into<Routes>,
     config: &HttpConfig,
     stop: CancellationToken,
 ) -> io::Result<()> {
+    let routes = routes.into();
     // At most 100 header lines, hyper's own limit: told so, it would fill two arrays of that size for each request.
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout()).max_buf_size(MAX_HEAD_BYTES);
@@ -55,13 +54,9 @@ pub async fn serve(
     tracing::info!(address = %listener.local_addr()?, "listening");
     while let Some((stream, peer, permit)) = accept(&listener, &limit, &stop).await? {
         while connections.try_join_next().is_some() {}
-        let router = router.clone();
-        let known = Connection::new(peer);
+        let (routes, known) = (routes.clone(), Connection::new(peer));
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let mut request = request.map(|body| known.watch(body));
-            request.extensions_mut().insert(known.clone());
-            // It is always ready.
-            router.clone().call(request)
+            routes.answer(request.map(|body| known.watch(body)), &known)
         });
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(config.write_timeout()));

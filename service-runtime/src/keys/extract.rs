@@ -5,10 +5,12 @@ use std::marker::PhantomData;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 
 use super::{Caller, Denied, Keys, Scope};
 use crate::http::Problem;
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The scope that a handler asks for: [`Write`], [`Read`] or [`Admin`].
 pub trait RequiredScope {
@@ -59,14 +61,25 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let keys = Keys::from_ref(state);
-        let in_query = || if R::IN_QUERY { in_query(parts) } else { None };
-        let (presented, public) = match in_headers(parts) {
-            Some(key) => (Some(key), false),
-            None => (in_query(), true),
+        Ok(Self::of(&Keys::from_ref(state), &parts.headers, &parts.uri)?)
+    }
+}
+
+impl<R: RequiredScope> Authorized<R> {
+    /// The caller of a request with this head.
+    ///
+    /// # Errors
+    /// [`Denied`], with the reason.
+    pub fn of(keys: &Keys, headers: &HeaderMap, uri: &Uri) -> Result<Self, Denied> {
+        let mut public = false;
+        let presented = || {
+            in_headers(headers).or_else(|| {
+                public = true;
+                if R::IN_QUERY { in_query(uri) } else { None }
+            })
         };
-        let mut caller = keys.authorize(presented, R::SCOPE)?;
-        if public && !keys.is_open() {
+        let mut caller = keys.authorize_by(presented, R::SCOPE)?;
+        if public {
             // A key that stood in an address gives no more than the address needs.
             caller.admin = false;
         }
@@ -74,18 +87,18 @@ where
     }
 }
 
-fn in_headers(parts: &Parts) -> Option<&str> {
-    let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    if let Some(key) = text("x-api-key") {
+fn in_headers(headers: &HeaderMap) -> Option<&str> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    if let Some(key) = text(X_API_KEY) {
         return Some(key.trim());
     }
-    let (scheme, key) = text(AUTHORIZATION.as_str())?.split_once(' ')?;
+    let (scheme, key) = text(AUTHORIZATION)?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 
 /// Keys are of letters, digits and the like, so nothing is decoded here.
-fn in_query(parts: &Parts) -> Option<&str> {
-    parts.uri.query()?.split('&').find_map(|pair| pair.strip_prefix("api_key="))
+fn in_query(uri: &Uri) -> Option<&str> {
+    uri.query()?.split('&').find_map(|pair| pair.strip_prefix("api_key="))
 }
 
 impl From<Denied> for Problem {

@@ -1,6 +1,7 @@
 mod attacks;
 
 use super::*;
+use axum::Router;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;

@@ -1,5 +1,6 @@
 //! What clients do who mean no good.
 
+use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::routing::post;
 
