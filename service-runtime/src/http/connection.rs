@@ -1,5 +1,6 @@
 //! What the requests of a connection have in common.
 
+use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,11 +8,13 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use hyper::rt;
 use tokio::time::{Instant, Sleep};
 
 /// A client's connection. Handlers can extract it; clones are the same one.
@@ -102,15 +105,26 @@ impl<S: Sync> FromRequestParts<S> for Connection {
     }
 }
 
+/// The server's own timers, for the heads of requests, are the connection's, too.
+impl rt::Timer for Connection {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn rt::Sleep>> {
+        self.sleep_until((Instant::now() + duration).into_std())
+    }
+
+    fn sleep_until(&self, deadline: std::time::Instant) -> Pin<Box<dyn rt::Sleep>> {
+        Box::pin(Timer::take(self.clone(), deadline.into()))
+    }
+}
+
 /// A timer of a connection while it is used.
-struct Timer<'a> {
-    connection: &'a Connection,
+struct Timer<C: Borrow<Connection>> {
+    connection: C,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl<'a> Timer<'a> {
-    fn take(connection: &'a Connection, deadline: Instant) -> Self {
-        let kept = connection.timers().pop();
+impl<C: Borrow<Connection>> Timer<C> {
+    fn take(connection: C, deadline: Instant) -> Self {
+        let kept = connection.borrow().timers().pop();
         let sleep = match kept {
             Some(mut sleep) => {
                 sleep.as_mut().reset(deadline);
@@ -126,11 +140,21 @@ impl<'a> Timer<'a> {
     }
 }
 
-impl Drop for Timer<'_> {
+impl<C: Borrow<Connection>> Drop for Timer<C> {
     fn drop(&mut self) {
-        self.connection.timers().extend(self.sleep.take());
+        self.connection.borrow().timers().extend(self.sleep.take());
     }
 }
+
+impl Future for Timer<Connection> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        Timer::poll(&mut self, context)
+    }
+}
+
+impl rt::Sleep for Timer<Connection> {}
 
 /// A body that says when it keeps a handler waiting.
 struct Watched<B> {
@@ -164,7 +188,6 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Watched<B> {
 mod tests {
     use super::*;
     use std::future::pending;
-    use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
     async fn timers_are_used_again_for_later_and_for_earlier_deadlines() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -44,8 +44,9 @@ pub async fn serve(
 ) -> io::Result<()> {
     let routes = routes.into();
     // At most 100 header lines, hyper's own limit: told so, it would fill two arrays of that size for each request.
+    // What answers have after their head is short: to copy it costs less than to have the kernel gather it.
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout()).max_buf_size(MAX_HEAD_BYTES);
+    http.header_read_timeout(config.header_timeout()).max_buf_size(MAX_HEAD_BYTES).writev(false);
     allow_open_files(config.max_connections);
     let limit = Arc::new(Semaphore::new(config.max_connections));
     let graceful = GracefulShutdown::new();
@@ -55,6 +56,8 @@ pub async fn serve(
     while let Some((stream, peer, permit)) = accept(&listener, &limit, &stop).await? {
         while connections.try_join_next().is_some() {}
         let (routes, known) = (routes.clone(), Connection::new(peer));
+        let mut http = http.clone();
+        http.timer(known.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             routes.answer(request.map(|body| known.watch(body)), &known)
         });
