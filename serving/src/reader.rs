@@ -310,3 +310,6 @@ impl<S: ?Sized> Guarded<S> {
         Err(Unavailable)
     }
 }
+
+#[cfg(test)]
+mod tests;

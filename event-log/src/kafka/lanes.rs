@@ -15,9 +15,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// Records of a partition that may be on their way while another one is sent at once: one fewer than requests of a
-/// partition may be without an answer.
-const AT_ONCE: usize = 4;
+/// With so many records of a partition on their way, the next ones wait: the brokers have one in hand then, and another one as
+/// soon as they are done.
+const AT_ONCE: usize = 2;
 /// A lane with so many records in a round trip goes the way that lingers: fewer are done sooner without.
 const MANY: usize = 16;
 /// Until a topic whose partitions could not be asked for is asked for again.
@@ -206,12 +206,12 @@ mod tests {
     fn a_few_go_at_once_and_the_others_together_once_there_is_room() {
         let lane = Lane::default();
         let mut traffic = lane.lock();
-        assert!((0..4).all(|record| offer(&mut traffic, record)));
-        assert!((4..11).all(|record| !offer(&mut traffic, record)));
-        go(&mut traffic, 4..11, Way::Prompt);
+        assert!((0..2).all(|record| offer(&mut traffic, record)));
+        assert!((2..11).all(|record| !offer(&mut traffic, record)));
+        go(&mut traffic, 2..11, Way::Prompt);
         assert!(!offer(&mut traffic, 11), "10 are on their way");
-        none_goes(&mut traffic, 6);
-        go(&mut traffic, 11..12, Way::Prompt); // 3 were on their way
+        none_goes(&mut traffic, 8);
+        go(&mut traffic, 11..12, Way::Prompt); // 1 was on its way
     }
 
     #[test]
@@ -219,13 +219,13 @@ mod tests {
         let lane = Lane::default();
         let mut traffic = lane.lock();
         offer_all(&mut traffic, 0..16);
-        none_goes(&mut traffic, 3); // 1 is on its way
-        go(&mut traffic, 4..16, Way::Lingering);
+        none_goes(&mut traffic, 1); // 1 is on its way
+        go(&mut traffic, 2..16, Way::Lingering);
         (16..20).for_each(|record| assert!(!offer(&mut traffic, record)));
-        none_goes(&mut traffic, 8);
-        go(&mut traffic, 16..20, Way::Lingering); // 12 and these are many, so they may go while 3 are on their way
+        none_goes(&mut traffic, 12);
+        go(&mut traffic, 16..20, Way::Lingering); // 14 and these are many, so they may go while 1 is on its way
         (20..25).for_each(|record| assert!(!offer(&mut traffic, record)));
-        none_goes(&mut traffic, 6); // 4 and 5 are few, but 1 lingers still
+        none_goes(&mut traffic, 4); // 4 and 5 are few, but 1 lingers still
         go(&mut traffic, 20..25, Way::Prompt);
     }
 
@@ -234,9 +234,9 @@ mod tests {
         let lane = Lane::default();
         let mut traffic = lane.lock();
         offer_all(&mut traffic, 0..24);
-        none_goes(&mut traffic, 3);
-        go(&mut traffic, 4..24, Way::Lingering);
-        none_goes(&mut traffic, 20);
+        none_goes(&mut traffic, 1);
+        go(&mut traffic, 2..24, Way::Lingering);
+        none_goes(&mut traffic, 22);
         // All senders come back at once, and the first of them must not part from the others.
         assert_eq!(traffic.free(true), Some(Way::Lingering));
         traffic.sent();
@@ -249,12 +249,12 @@ mod tests {
         let lane = Lane::default();
         let mut traffic = lane.lock();
         offer_all(&mut traffic, 0..24);
-        none_goes(&mut traffic, 3);
-        go(&mut traffic, 4..24, Way::Lingering);
-        none_goes(&mut traffic, 17); // 3 are on their way
+        none_goes(&mut traffic, 1);
+        go(&mut traffic, 2..24, Way::Lingering);
+        none_goes(&mut traffic, 20); // 2 are on their way
         assert_eq!(traffic.free(false), None);
         traffic.wait(24);
-        assert!((0..2).all(|_| traffic.reported(false).0.is_empty()), "1 is on the way that lingers");
+        assert!(traffic.reported(false).0.is_empty(), "1 is on the way that lingers");
         assert_eq!(traffic.reported(false), ([24].into(), Way::Prompt));
     }
 
@@ -264,7 +264,7 @@ mod tests {
         let mut traffic = lane.lock();
         offer_all(&mut traffic, 0..24);
         let (many, way) = traffic.reported(false);
-        assert_eq!((many.len(), way), (20, Way::Prompt));
+        assert_eq!((many.len(), way), (22, Way::Prompt));
     }
 
     #[test]
@@ -295,6 +295,6 @@ mod tests {
         }
         let mut abandoned = lanes.abandon();
         abandoned.sort_unstable();
-        assert_eq!(abandoned, [8, 9, 10, 11]);
+        assert_eq!(abandoned, [4, 5, 6, 7, 8, 9, 10, 11]);
     }
 }
