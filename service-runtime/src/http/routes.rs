@@ -18,7 +18,7 @@ use super::Connection;
 use super::observer::{Name, Observer};
 
 /// A route that requests come to without the router. To look a path up, to note in the request what was found, and to hand it from
-/// layer to layer takes a router some ten thousand instructions, which is as much as a small request takes in all.
+/// layer to layer is a fifth of what a small request takes in all; see `docs/adr/0014-single-events-pass-the-router-by.md`.
 ///
 /// Bounded, counted, timed and traced as routes are by [`super::instrument`]. Requests of pages (with `Origin`) and those to
 /// the same path with another method go by way of the router, which has to know the route, too.
