@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::FromRef;
 use service_runtime::SharedClock;
 use service_runtime::keys::Keys;
 use tokio::sync::Semaphore;
@@ -53,11 +52,5 @@ impl std::ops::Deref for App {
 
     fn deref(&self) -> &Shared {
         &self.0
-    }
-}
-
-impl FromRef<App> for Keys {
-    fn from_ref(app: &App) -> Self {
-        app.keys.clone()
     }
 }
