@@ -103,12 +103,20 @@ impl Model {
         }
         let mut sums = Sums::default();
         for &item in &changed {
-            let (direct, version) = (&self.direct[item as usize], self.rows[item as usize].version);
+            let (direct, row) = (&self.direct[item as usize], &self.rows[item as usize]);
             let list_of = |product: Symbol| Some(&self.direct[product.0 as usize]);
             let scored = two_hop_list(Symbol(item), direct, list_of, by_id, &mut sums);
-            let list = published_list(version, Default::default(), direct, &scored, &self.names, |_, _| {
-                Some(Default::default())
-            });
+            let (version, newest_ms) = (row.version, row.buckets.newest_ms());
+            let category_of = |_, _: &str| Some(Default::default());
+            let list = published_list(
+                version,
+                newest_ms,
+                Default::default(),
+                direct,
+                &scored,
+                &self.names,
+                category_of,
+            );
             // Through the packed form: what serving sees.
             self.lists[item as usize] = NeighbourList::decode(&list.encode()).ok().map(VotingList::of);
         }

@@ -68,7 +68,7 @@ impl Shelf {
         let scored = two_hop_list(Symbol(0), &direct, of, by_name, sums);
         let category =
             |product: Symbol, _: &str| Some(["c0", "c1", "c2", "c3", "c4"][product.0 as usize % 5].into());
-        published_list(Version::of(1, 77), "c0".into(), &direct, &scored, names, category)
+        published_list(Version::of(1, 77), NOW_MS, "c0".into(), &direct, &scored, names, category)
     }
 }
 

@@ -86,7 +86,7 @@ fn fill(direct: &DirectList, names: &Interner) {
     let order = |a: Symbol, b: Symbol| names.name(a).cmp(names.name(b));
     let scored = two_hop_list(names.intern("p"), direct, |_| Some(direct), order, &mut Sums::default());
     let category = |_, _: &str| Some(SmolStr::default());
-    let list = published_list(Version::of(1, 1), SmolStr::default(), direct, &scored, names, category);
+    let list = published_list(Version::of(1, 1), 5, SmolStr::default(), direct, &scored, names, category);
     list.encode();
 }
 
@@ -116,7 +116,7 @@ mod tests {
         let direct = direct_list(&product.co, product.buckets.newest_ms(), popularity, |a, b| a.0.cmp(&b.0));
         let category = |_, _: &str| Some(SmolStr::default());
         let list =
-            published_list(Version::of(1, 1), "home".into(), &direct, &direct.entries, &names, category);
+            published_list(Version::of(1, 1), 5, "home".into(), &direct, &direct.entries, &names, category);
         [user.encode(&names), product.encode(&names), user.encode_history(&names), list.encode()]
     }
 

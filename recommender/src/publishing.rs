@@ -8,10 +8,11 @@ use schemas::Version;
 use schemas::published::{Demand, Neighbour, NeighbourList};
 use smol_str::SmolStr;
 
-/// The list as serving reads it. `category_of` gives a neighbour's category (empty where unknown), or `None` for one that must
+/// The list as serving reads it. `newest_ms` is when the newest event of the row happened. `category_of` gives a neighbour's category (empty where unknown), or `None` for one that must
 /// not be published.
 pub fn published_list(
     version: Version,
+    newest_ms: i64,
     category: SmolStr,
     direct: &DirectList,
     scored: &[Scored],
@@ -41,6 +42,7 @@ pub fn published_list(
             returns: returns as f32,
         },
         direct_total: direct.total as f32,
+        newest_ms,
         category,
         entries: scored.iter().filter_map(neighbour).collect(),
     }
@@ -100,7 +102,7 @@ mod tests {
         let scored = two_hop_list(symbols[0], &direct, list_of, by_id, &mut Sums::default());
         assert_eq!(scored.len(), 5);
         let list =
-            published_list(Version::of(1, 3), SmolStr::default(), &direct, &scored, &names, |_, id| {
+            published_list(Version::of(1, 3), NOW, SmolStr::default(), &direct, &scored, &names, |_, id| {
                 (id != "p03").then(SmolStr::default)
             });
         assert_eq!(list.entries.len(), 4, "one must not be published");

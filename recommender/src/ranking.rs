@@ -233,7 +233,7 @@ mod tests {
     use super::*;
     use crate::session::session_of;
     use schemas::EventKind;
-    use schemas::published::{HistoryEntry, LastStep, NeighbourList, SessionShape};
+    use schemas::published::{Course, HistoryEntry, LastStep, NeighbourList, SessionShape};
 
     fn entry(product: &str, minute: i64) -> HistoryEntry {
         HistoryEntry { product_id: product.into(), kind: EventKind::View, timestamp_ms: minute * 60_000 }
@@ -290,7 +290,8 @@ mod tests {
     #[test]
     fn learnt_returns_overtake_when_they_happen() {
         let mut repeats = RepeatTable::default();
-        let shape = SessionShape { times: vec![1], last_step: LastStep::First };
+        let course = Course::default().after(0);
+        let shape = SessionShape { times: vec![1], last_step: LastStep::First, course };
         (0..1000).for_each(|_| repeats.observe(&shape, Some(0)));
         let entries = [entry("a", 2)];
         let lists = [list(5, &[("x", 1.0)])];
@@ -324,16 +325,17 @@ mod tests {
     fn what_a_session_added_to_a_count_itself_is_no_reason_to_return() {
         let entries = [entry("a", 4), entry("b", 3), entry("a", 2), entry("b", 1)];
         let session = session_of(&entries, None);
-        let chance_of_b = |count: u32| {
+        let chance_of_b = |count: u32, minute: i64| {
             let mut listed = NeighbourList::clone(list(5, &[("b", 1.0), ("x", 1.0)]).as_ref().unwrap());
-            listed.entries[0].count = count;
+            (listed.entries[0].count, listed.newest_ms) = (count, minute * 60_000);
             let lists = [Some(VotingList::of(listed)), None];
             let ranked = rank(&session, &by_reference(&lists), &RepeatTable::default(), |id, _| id == "b", 1);
             ranked[0].score
         };
         assert_eq!(session.ties[1].pairs, 3);
-        assert_eq!(chance_of_b(3), chance_of_b(2), "nobody else was there");
-        assert!(chance_of_b(6) > chance_of_b(3));
+        assert_eq!(chance_of_b(3, 4), chance_of_b(2, 4), "nobody else was there");
+        assert!(chance_of_b(6, 4) > chance_of_b(3, 4));
+        assert!(chance_of_b(3, 3) > chance_of_b(6, 4), "the list does not know of the session yet");
     }
 
     #[test]

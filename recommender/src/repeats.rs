@@ -29,6 +29,15 @@ pub fn return_chance(table: &RepeatTable, shape: &SessionShape, distance: usize)
     })
 }
 
+/// How much likelier a return to the product `distance` distinct products ago is than `chance` says, by the order of the session's last
+/// events: the last three, the last four and so on, each with what was estimated before as its prior.
+pub fn course_ratio(table: &RepeatTable, shape: &SessionShape, distance: usize, chance: f64) -> f64 {
+    let mixed = |prior: f64, cell: RepeatCell| {
+        (cell.returns as f64 + REPEAT_PRIOR * prior) / (cell.trials as f64 + REPEAT_PRIOR)
+    };
+    table.courses().cells(shape.course, distance).fold(chance, mixed) / chance
+}
+
 /// How many of the events that continued a session were returns: what a product's own returns are compared with.
 pub fn usual_rate(table: &RepeatTable) -> f64 {
     let RepeatCell { trials, returns } = table.total();
@@ -38,9 +47,10 @@ pub fn usual_rate(table: &RepeatTable) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schemas::published::Course;
 
     fn shape(times: &[u8], last_step: LastStep) -> SessionShape {
-        SessionShape { times: times.to_vec(), last_step }
+        SessionShape { times: times.to_vec(), last_step, course: Course::default() }
     }
 
     #[test]
@@ -52,6 +62,31 @@ mod tests {
         }
         assert!((return_chance(&table, &back, 1) - 0.25).abs() < 0.01);
         assert!(return_chance(&table, &back, 0) < 0.001);
+    }
+
+    #[test]
+    fn shoppers_who_went_to_and_fro_tell_what_the_next_ones_do() {
+        let mut table = RepeatTable::default();
+        let course = |places: &[usize]| places.iter().fold(Course::default(), |course, &at| course.after(at));
+        // Of ABAB half go on to A, of AABB nobody does.
+        let [to_and_fro, one_after_the_other] = [&[0, 1, 0, 1], &[0, 0, 1, 1]].map(|places| SessionShape {
+            course: course(places),
+            ..shape(&[2, 2], LastStep::New)
+        });
+        for event in 0..4_000 {
+            table.observe(&to_and_fro, (event % 2 == 0).then_some(1));
+            table.observe(&one_after_the_other, None);
+        }
+        let chance = return_chance(&table, &to_and_fro, 1);
+        assert!((chance - 0.25).abs() < 0.01, "{chance}");
+        assert!((chance * course_ratio(&table, &to_and_fro, 1, chance) - 0.5).abs() < 0.01);
+        assert!(course_ratio(&table, &one_after_the_other, 1, chance) < 0.01);
+        let longer = SessionShape { course: course(&[0, 1, 0, 1, 2]), ..to_and_fro.clone() };
+        let of_its_end = course_ratio(&table, &longer, 1, chance);
+        assert!((chance * of_its_end - 0.5).abs() < 0.01, "a longer one ends alike: {of_its_end}");
+        let unseen = SessionShape { course: course(&[0, 1, 2, 3]), ..to_and_fro };
+        assert_eq!(course_ratio(&table, &unseen, 1, chance), 1.0, "nothing is known of it");
+        assert_eq!(course_ratio(&RepeatTable::default(), &unseen, 9, 0.1), 1.0, "far beyond the last events");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! What speaks for a return to a product of the session, and how likely that makes it beside something new.
 
-use crate::repeats::{return_chance, usual_rate};
+use crate::repeats::{course_ratio, return_chance, usual_rate};
 use crate::session::Session;
 use crate::settings::{OWN_RATE_PRIOR, RETURN_WEIGHTS};
 use crate::voting::{VotingList, hash_of};
-use schemas::published::{Demand, LastStep, Neighbour, NeighbourList, RepeatTable};
+use schemas::published::{Demand, LastStep, NeighbourList, RepeatTable};
 
 /// What may be next.
 pub(crate) struct Chances {
@@ -26,30 +26,32 @@ pub(crate) fn chances(
     let new = (1.0 - returns.iter().sum::<f64>()).max(0.05);
     let usual = usual_rate(repeats);
     for (distance, chance) in returns.iter_mut().enumerate() {
-        *chance *= log_odds(session, lists, distance, usual).exp();
+        let course = course_ratio(repeats, &session.shape, distance, *chance).powf(RETURN_WEIGHTS.course);
+        *chance *= course * log_odds(session, lists, distance, usual).exp();
     }
     let total = new + returns.iter().sum::<f64>();
     returns.iter_mut().for_each(|chance| *chance /= total);
     Chances { returns, new: new / total }
 }
 
-/// What speaks for a return to the product `distance` products ago besides the repeat table; see [`RETURN_WEIGHTS`].
+/// What speaks for a return to the product `distance` products ago besides the repeat tables; see [`RETURN_WEIGHTS`].
 fn log_odds(session: &Session<'_>, lists: &[Option<&VotingList>], distance: usize, usual: f64) -> f64 {
     let list_of = |place: usize| lists.get(place).copied().flatten();
-    let entry_of = |list: usize, product: usize| {
-        let (list, id) = (list_of(list)?, session.products[product].product_id);
-        Some((list, list.entry(id, hash_of(id))?))
-    };
     let tie = session.ties[distance];
-    let share = |found: Option<(&VotingList, &Neighbour)>| {
-        found.map_or(0.0, |(list, entry)| {
-            let others = match entry.count {
-                0 => 1.0,
-                count => (1.0 - f64::from(tie.pairs) / f64::from(count)).max(0.0),
-            };
-            (1.0 + 30.0 * others * f64::from(entry.score) / list.total()).ln()
-        })
+    // The share that one product of the session has of another one's list, as others made it.
+    let share = |list: usize, product: usize| {
+        let (seen, id) = (&session.products[list], session.products[product].product_id);
+        let list = list_of(list)?;
+        let entry = list.entry(id, hash_of(id))?;
+        // What the session added to the list itself, once its events are in it.
+        let own = if list.newest_ms >= seen.seen_ms { tie.pairs } else { 0 };
+        let others = match entry.count {
+            0 => 1.0,
+            count => 1.0 - f64::from(own) / f64::from(count),
+        };
+        (others > 0.0).then(|| others * f64::from(entry.score) / list.total())
     };
+    let log_share = |share: Option<f64>| share.map_or(0.0, |share| (1.0 + 30.0 * share).ln());
     let given = |condition: bool, weight: f64| if condition { weight } else { 0.0 };
     let weights = &RETURN_WEIGHTS;
     let of_session = weights.constant
@@ -59,11 +61,12 @@ fn log_odds(session: &Session<'_>, lists: &[Option<&VotingList>], distance: usiz
     let of_place = if distance == 0 {
         weights.last
     } else {
-        let own = entry_of(distance, 0);
-        weights.share_of_last * share(entry_of(0, distance))
-            + weights.share_of_own * share(own)
+        let own = share(distance, 0);
+        weights.share_of_last * log_share(share(0, distance))
+            + weights.share_of_own * log_share(own)
             + given(own.is_some(), weights.lists_last)
             + weights.steps_between * f64::from(1 + tie.steps).ln()
+            + weights.distance * (1.0 + distance as f64).ln()
     };
     of_session + of_place + weights.own_rate * rate
 }

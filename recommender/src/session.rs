@@ -2,7 +2,7 @@
 
 use crate::settings::{PROFILE_DECAY_PER_SESSION, PROFILE_PRODUCTS, PROFILE_WEIGHTS, SESSION_DECAY};
 use crate::user_row::SESSION_GAP_MS;
-use schemas::published::{HistoryEntry, LastStep, SessionShape};
+use schemas::published::{Course, HistoryEntry, LastStep, SessionShape};
 
 /// Events of the current session that are looked at.
 pub const SESSION_EVENTS: usize = 30;
@@ -14,6 +14,8 @@ pub struct SeenProduct<'a> {
     pub product_id: &'a str,
     /// How much its neighbours count.
     pub weight: f64,
+    /// When it was seen last.
+    pub seen_ms: i64,
 }
 
 /// What a session itself says of one of its products and its last one.
@@ -78,12 +80,14 @@ fn current(entries: &[HistoryEntry]) -> Session<'_> {
             }
         } else {
             let weight = (-(place as f64) / SESSION_DECAY).exp();
-            session.products.push(SeenProduct { product_id: &entry.product_id, weight });
+            let seen_ms = entry.timestamp_ms;
+            session.products.push(SeenProduct { product_id: &entry.product_id, weight, seen_ms });
             session.shape.times.push(1);
         }
         places.push(place);
     }
     session.ties = ties(&places, session.products.len());
+    session.shape.course = places.iter().fold(Course::default(), |course, &place| course.after(place));
     session.shape.last_step = match again_after {
         _ if places.len() <= 1 => LastStep::First,
         Some(1) => LastStep::Same,
@@ -130,7 +134,10 @@ fn profile(entries: &[HistoryEntry], kept: usize) -> Vec<SeenProduct<'_>> {
         let weight = decay * PROFILE_WEIGHTS[entry.kind as usize - 1];
         match products.iter_mut().find(|seen| seen.product_id == entry.product_id) {
             Some(seen) => seen.weight = seen.weight.max(weight),
-            None => products.push(SeenProduct { product_id: &entry.product_id, weight }),
+            None => {
+                let (product_id, seen_ms) = (entry.product_id.as_str(), entry.timestamp_ms);
+                products.push(SeenProduct { product_id, weight, seen_ms });
+            }
         }
     }
     let room = PROFILE_PRODUCTS.saturating_sub(kept);
@@ -161,7 +168,9 @@ mod tests {
         let entries = [entry("a", 100), entry("b", 90), entry("a", 80), entry("c", 20)];
         let session = session_of(&entries, None);
         assert_eq!(session.products.iter().map(|seen| seen.product_id).collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(session.shape, SessionShape { times: vec![2, 1], last_step: LastStep::Return });
+        let course = Course::default().after(0).after(1).after(0);
+        let expected = SessionShape { times: vec![2, 1], last_step: LastStep::Return, course };
+        assert_eq!((session.shape, session.products[1].seen_ms), (expected, 90 * 60_000));
         assert!((session.products[1].weight - (-1.0f64 / 1.5).exp()).abs() < 1e-12);
     }
 

@@ -51,15 +51,17 @@ pub const RETURN_PAIRS_DIVIDED_BY: u32 = 2;
 /// weighing the same. Instead a return times 1 + 8 · its share of the last product's list: RR +.001 / −.0021, DG −.0009 /
 /// −.0021.
 pub const RETURN_WEIGHTS: ReturnWeights = ReturnWeights {
-    constant: -0.5,
-    last: 0.58,
-    share_of_last: 0.19,
-    lists_last: 0.42,
-    share_of_own: 0.29,
-    steps_between: 0.23,
-    own_rate: 0.41,
-    returned_before: 0.38,
-    just_returned: -0.28,
+    constant: -0.63,
+    last: 0.73,
+    distance: 0.24,
+    course: 0.67,
+    share_of_last: 0.12,
+    lists_last: 0.23,
+    share_of_own: 0.49,
+    steps_between: 0.17,
+    own_rate: 0.49,
+    returned_before: 0.27,
+    just_returned: -0.27,
 };
 
 /// See [`RETURN_WEIGHTS`]. A share s of a list counts as ln(1 + 30 s).
@@ -69,6 +71,10 @@ pub struct ReturnWeights {
     pub constant: f64,
     /// The product is the last one.
     pub last: f64,
+    /// Of ln(1 + how many distinct products ago it was seen last).
+    pub distance: f64,
+    /// Of the logarithm of what the order of the last events says beyond the repeat table ([`crate::repeats::course_ratio`]).
+    pub course: f64,
     /// Of the product's share of the last product's list, without what this session itself added to it. With one of its count
     /// taken for that instead of the session's pairs: RR +.0003, DG −.0001, and live −.0008, −.0002 (MRR).
     pub share_of_last: f64,

@@ -177,7 +177,9 @@ impl UserRow {
                 break;
             }
             later_ms = earlier.timestamp_ms;
-            match products.iter().position(|product| *product == earlier.product) {
+            let known = products.iter().position(|product| *product == earlier.product);
+            shape.course = shape.course.after(known.unwrap_or(products.len()));
+            match known {
                 Some(place) => shape.times[place] = shape.times[place].saturating_add(1),
                 None => {
                     products.push(earlier.product);
@@ -313,6 +315,7 @@ fn decode_parts(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schemas::published::Course;
 
     const START: i64 = 1_700_000_000_000;
 
@@ -344,7 +347,8 @@ mod tests {
         let gap_ms = 10 * 60_000;
         let (forward, backward) = (after_gap(FORWARD[0], gap_ms), after_gap(BACKWARD[0], gap_ms));
         assert_eq!(effects.pairs, [Pair { earlier: Symbol(2), forward, backward }]);
-        let shape = SessionShape { times: vec![1], last_step: LastStep::First };
+        let course = Course::default().after(0);
+        let shape = SessionShape { times: vec![1], last_step: LastStep::First, course };
         assert_eq!((effects.session, effects.repeat_distance), (Some(shape), None));
     }
 
@@ -359,7 +363,8 @@ mod tests {
         assert_eq!(effects.pairs[0].forward, minutes(0, 1) + minutes(2, 3));
         assert_eq!(effects.pairs.len(), 2);
         let again = row.apply(&view(2, 4, 10));
-        let shape = SessionShape { times: vec![1, 2, 1], last_step: LastStep::New };
+        let course = [0, 1, 2, 1].into_iter().fold(Course::default(), Course::after);
+        let shape = SessionShape { times: vec![1, 2, 1], last_step: LastStep::New, course };
         assert_eq!((again.session, again.repeat_distance), (Some(shape), Some(2)));
     }
 

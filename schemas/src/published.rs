@@ -1,12 +1,14 @@
 //! What serving reads: packed values that each start with a format byte and the row version (big-endian), so that a store
 //! can compare versions without knowing the rest.
 
+mod courses;
 mod history;
 mod lists;
 mod live;
 mod markers;
 mod repeats;
 
+pub use courses::{Course, CourseTable};
 pub use history::{HistoryEntry, UserHistory};
 pub use lists::{Demand, Neighbour, NeighbourList, TrendingEntry, TrendingList};
 pub use live::LiveGeneration;

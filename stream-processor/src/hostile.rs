@@ -126,7 +126,7 @@ mod tests {
     use schemas::proto::{
         Activity, ActivityRecord, Event, EventRecord, ForgetUser, SourceEntry, event_record,
     };
-    use schemas::published::{LastStep, SessionShape};
+    use schemas::published::{Course, LastStep, SessionShape};
 
     fn packed(records: &[(&[u8], Vec<u8>)]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -181,7 +181,8 @@ mod tests {
             Record { offset: 8, append_time_ms: 5, key: Bytes::new(), value: Bytes::from_static(b"v") };
         let mut product = ProductProgress::new(PARTITIONS);
         product.at = Checkpoint::after(&record);
-        let shape = SessionShape { times: vec![1, 2, 1], last_step: LastStep::New };
+        let course = Course::default().after(0).after(1).after(2).after(1);
+        let shape = SessionShape { times: vec![1, 2, 1], last_step: LastStep::New, course };
         product.repeats.observe(&shape, Some(1));
         let shopper = ShopperProgress { at: product.at, highest_event_ms: 77 };
         let letter = DeadLetter::new(1, &record, crate::DeadReason::BadKey);

@@ -16,7 +16,7 @@ use recommender::{Interner, ProductRow, Symbol};
 pub(crate) use record::ProductRecord;
 use record::{ByRow, Change};
 use schemas::proto::Outcome;
-use schemas::published::{LastStep, RepeatTable};
+use schemas::published::{Course, LastStep, RepeatTable};
 use schemas::{EventKind, UnpackedActivity, UnpackedEntry, Version};
 use std::sync::Arc;
 use stores::{Row, Table};
@@ -161,7 +161,8 @@ fn count(progress: &mut ProductProgress, entry: &UnpackedEntry, activity: &Unpac
     }
     if let Some(repeat) = &entry.repeat {
         let last_step = LastStep::ALL.get(repeat.last_step as usize).copied().unwrap_or_default();
-        progress.repeats.observe_parts(activity.times(repeat), last_step, repeat.distance);
+        let course = Course::of_number(repeat.course).unwrap_or_default();
+        progress.repeats.observe_parts(activity.times(repeat), last_step, course, repeat.distance);
     }
     progress.stream_time_ms = progress.stream_time_ms.max(entry.timestamp_ms);
 }

@@ -175,7 +175,7 @@ impl ProductProgress {
     }
 
     pub(crate) fn encode(&self, generation: u16) -> Bytes {
-        let mut out = header(self.at.version(generation), 2048);
+        let mut out = header(self.at.version(generation), 4096);
         self.at.encode_into(&mut out);
         put_varint(&mut out, self.marks.len() as u64);
         for mark in &self.marks {
@@ -198,7 +198,7 @@ impl ProductProgress {
         for count in &mut outcomes.0 {
             *count = reader.counted()?;
         }
-        let repeats = RepeatTable::read_counts(|| reader.counted())?;
+        let repeats = RepeatTable::read_counts(&mut reader)?;
         reader.finish()?;
         Ok(Self { at, marks, stream_time_ms, outcomes, repeats })
     }
@@ -207,7 +207,7 @@ impl ProductProgress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schemas::published::{LastStep, SessionShape};
+    use schemas::published::{Course, LastStep, SessionShape};
 
     #[test]
     fn progress_survives_its_encoding() {
@@ -217,7 +217,8 @@ mod tests {
         progress.at = Checkpoint::after(&record);
         progress.marks[1] = 99;
         progress.outcomes.0[2] = 5;
-        let shape = SessionShape { times: vec![1, 2, 1], last_step: LastStep::New };
+        let course = Course::default().after(0).after(1).after(2);
+        let shape = SessionShape { times: vec![1, 2, 1], last_step: LastStep::New, course };
         progress.repeats.observe(&shape, Some(1));
         let bytes = progress.encode(1);
         assert_eq!(ProductProgress::decode(&bytes).unwrap(), progress);

@@ -92,6 +92,7 @@ impl ActivityPacker {
             put_varint(out, u64::from(distance));
         }
         put_number(out, 3, shape.last_step as u64);
+        put_number(out, 4, shape.course.number().into());
     }
 
     /// Adds a pair to the last entry.
@@ -199,7 +200,7 @@ fn put_part(out: &mut Vec<u8>, field: u8, value: &[u8]) {
 mod tests {
     use super::*;
     use crate::proto::{ActivityRecord, RepeatObservation, SourceEntry};
-    use crate::published::LastStep;
+    use crate::published::{Course, LastStep};
     use proptest::prelude::*;
 
     fn entries() -> impl Strategy<Value = Vec<(SourceEntry, Vec<[u32; 3]>)>> {
@@ -209,8 +210,8 @@ mod tests {
             weight,
             event_type,
         });
-        let repeat = (prop::collection::vec(any::<u8>(), 0..40), any::<Option<u32>>(), 0..4)
-            .prop_map(|(times, distance, last_step)| RepeatObservation { times, distance, last_step });
+        let repeat = (prop::collection::vec(any::<u8>(), 0..40), any::<Option<u32>>(), 0..4, 0u32..279)
+            .prop_map(|(times, distance, last_step, course)| RepeatObservation { times, distance, last_step, course });
         let entry = (prop::option::of(activity), prop::option::of(repeat), 0i64..1 << 48, 0..6).prop_map(
             |(activity, repeat, timestamp_ms, outcome)| SourceEntry {
                 outcome,
@@ -233,7 +234,8 @@ mod tests {
             entry.activity.into_iter().for_each(|activity| packer.activity(activity));
             if let Some(repeat) = &entry.repeat {
                 let last_step = LastStep::ALL[repeat.last_step as usize];
-                packer.repeat(&SessionShape { times: repeat.times.clone(), last_step }, repeat.distance);
+                let course = Course::of_number(repeat.course).unwrap();
+                packer.repeat(&SessionShape { times: repeat.times.clone(), last_step, course }, repeat.distance);
             }
             packer.begin(entry.offset, entry.timestamp_ms, record.received_at_ms);
             pairs.for_each(|pair| packer.pair(pair));

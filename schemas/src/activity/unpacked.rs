@@ -52,6 +52,8 @@ pub struct UnpackedRepeat {
     pub distance: Option<u32>,
     /// A [`LastStep`](crate::proto::LastStep) when it is a known one.
     pub last_step: i32,
+    /// The number of a [`Course`](crate::published::Course) when it is a known one.
+    pub course: u32,
 }
 
 impl UnpackedActivity {
@@ -232,13 +234,14 @@ fn activity(message: &[u8]) -> Result<Activity, Unusual> {
 }
 
 fn repeat(message: &[u8], value: &[u8]) -> Result<UnpackedRepeat, Unusual> {
-    let mut repeat = UnpackedRepeat { times: Span::default(), distance: None, last_step: 0 };
+    let mut repeat = UnpackedRepeat { times: Span::default(), distance: None, last_step: 0, course: 0 };
     let mut reader = Reader::new(message);
     while !reader.is_at_end() {
         match reader.u8()? {
             BYTES_1 => repeat.times = Span::of(part(&mut reader)?, value),
             NUMBER_2 => repeat.distance = Some(reader.varint()? as u32),
             NUMBER_3 => repeat.last_step = reader.varint()? as i32,
+            NUMBER_4 => repeat.course = reader.varint()? as u32,
             _ => return Err(UNUSUAL),
         }
     }

@@ -42,6 +42,8 @@ pub struct NeighbourList {
     pub popularity: Demand,
     /// Sum of the direct scores of the product's neighbours: what a share of theirs is measured by.
     pub direct_total: f32,
+    /// When the newest of the product's events happened that it knows of: milliseconds since 1970 UTC; 0 where unknown.
+    pub newest_ms: i64,
     /// The product's own category where known, else empty.
     pub category: SmolStr,
     /// The neighbours.
@@ -95,6 +97,7 @@ impl NeighbourList {
             put_varint(&mut out, category as u64);
         }
         out.extend_from_slice(&returns.to_le_bytes());
+        put_signed(&mut out, self.newest_ms);
         out
     }
 
@@ -125,13 +128,15 @@ impl NeighbourList {
         }
         // Lists published before returns were counted end here.
         let returns = if reader.is_at_end() { RETURNS_UNCOUNTED * season } else { reader.f32()? };
+        // Nor do older ones say how far they go.
+        let newest_ms = if reader.is_at_end() { 0 } else { reader.signed()? };
         reader.finish()?;
         let numbers = [best, direct_total, season, recent, returns];
         if !numbers.into_iter().all(|number| number.is_finite() && number >= 0.0) {
             return Err(DecodeError::Malformed("score"));
         }
         let popularity = Demand { season, season_landmark, recent, recent_landmark, returns };
-        Ok(Self { version, popularity, direct_total, category, entries })
+        Ok(Self { version, popularity, direct_total, newest_ms, category, entries })
     }
 }
 
@@ -242,6 +247,7 @@ mod tests {
                 returns: 90.0,
             },
             direct_total: 55.0,
+            newest_ms: 1_790_000_000_000,
             category: "shoes".into(),
             entries: (0..64).map(neighbour).collect(),
         }
@@ -258,6 +264,7 @@ mod tests {
         let list = list();
         let back = NeighbourList::decode(&list.encode()).unwrap();
         assert_eq!((back.version, back.popularity), (list.version, list.popularity));
+        assert_eq!(back.newest_ms, list.newest_ms);
         assert_eq!(back.category, list.category);
         for (entry, kept) in list.entries.iter().zip(&back.entries) {
             assert_eq!((&entry.product_id, entry.count), (&kept.product_id, kept.count));
@@ -271,11 +278,16 @@ mod tests {
     #[test]
     fn a_damaged_list_is_an_error_and_never_a_panic() {
         let bytes = list().encode();
-        let older = bytes.len() - size_of::<f32>();
-        let cuts = (0..bytes.len()).filter(|cut| *cut != older);
+        let (time, mut packed) = (list().newest_ms, Vec::new());
+        put_signed(&mut packed, time);
+        let timeless = bytes.len() - packed.len();
+        let older = timeless - size_of::<f32>();
+        let cuts = (0..bytes.len()).filter(|cut| ![older, timeless].contains(cut));
         assert!(cuts.into_iter().all(|cut| NeighbourList::decode(&bytes[..cut]).is_err()));
         let older = NeighbourList::decode(&bytes[..older]).unwrap();
         assert_eq!(older.popularity.returns, RETURNS_UNCOUNTED * older.popularity.season);
         assert_eq!(older.entries.len(), list().entries.len());
+        let timeless = NeighbourList::decode(&bytes[..timeless]).unwrap();
+        assert_eq!((timeless.popularity, timeless.newest_ms), (list().popularity, 0));
     }
 }

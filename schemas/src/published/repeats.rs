@@ -1,6 +1,6 @@
-use super::{header, open};
+use super::{Course, CourseTable, header, open};
 use crate::Version;
-use crate::codec::{DecodeError, put_varint};
+use crate::codec::{DecodeError, Reader, put_varint};
 
 /// How the last event of a session followed the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -28,6 +28,8 @@ pub struct SessionShape {
     pub times: Vec<u8>,
     /// How the last event followed the one before.
     pub last_step: LastStep,
+    /// In which order its last events went to its products.
+    pub course: Course,
 }
 
 impl SessionShape {
@@ -48,17 +50,23 @@ pub struct RepeatCell {
 
 /// Counts for the learnt chance that a shopper comes back to a product of the session: by the number of distinct products in
 /// the session, how many of them ago the product was last seen, how often it was seen, and the session's last step. What is
-/// longer, farther or more often than told apart counts as the most that is.
+/// longer, farther or more often than told apart counts as the most that is. Beside them, counts by the order of the session's last
+/// events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepeatTable {
     /// Version of the last record of the partition that the table reflects.
     pub version: Version,
     cells: Vec<RepeatCell>,
+    courses: CourseTable,
 }
 
 impl Default for RepeatTable {
     fn default() -> Self {
-        Self { version: Version::NONE, cells: vec![RepeatCell::default(); Self::CELLS] }
+        Self {
+            version: Version::NONE,
+            cells: vec![RepeatCell::default(); Self::CELLS],
+            courses: CourseTable::default(),
+        }
     }
 }
 
@@ -73,11 +81,18 @@ impl RepeatTable {
     /// Counts one event that continued a session of this shape: `distance` says how many distinct products ago its product
     /// was last seen, `None` that it was new.
     pub fn observe(&mut self, shape: &SessionShape, distance: Option<u32>) {
-        self.observe_parts(&shape.times, shape.last_step, distance);
+        self.observe_parts(&shape.times, shape.last_step, shape.course, distance);
     }
 
     /// As [`Self::observe`], with the parts of the shape.
-    pub fn observe_parts(&mut self, times: &[u8], last_step: LastStep, distance: Option<u32>) {
+    pub fn observe_parts(
+        &mut self,
+        times: &[u8],
+        last_step: LastStep,
+        course: Course,
+        distance: Option<u32>,
+    ) {
+        self.courses.observe(course, distance);
         for (place, &seen) in times.iter().enumerate() {
             let index = Self::index(times.len(), place, seen.into(), last_step);
             let cell = &mut self.cells[index];
@@ -89,6 +104,11 @@ impl RepeatTable {
     /// The counts for the product `distance` distinct products ago, seen `times` times, in a session of `length` (from 1).
     pub fn cell(&self, length: usize, distance: usize, times: usize, last_step: LastStep) -> RepeatCell {
         self.cells[Self::index(length, distance, times, last_step)]
+    }
+
+    /// The counts by the order of events.
+    pub fn courses(&self) -> &CourseTable {
+        &self.courses
     }
 
     /// Over all shapes: events that continued a session, and how many of them were returns.
@@ -121,28 +141,33 @@ impl RepeatTable {
             cell.trials += more.trials;
             cell.returns += more.returns;
         }
+        self.courses.merge(&other.courses);
     }
 
     /// The counts in a fixed order, for packing and comparing.
     pub fn counts(&self) -> impl Iterator<Item = u64> {
-        self.cells.iter().flat_map(|cell| [cell.trials, cell.returns])
+        self.cells.iter().flat_map(|cell| [cell.trials, cell.returns]).chain(self.courses.counts())
     }
 
-    /// Sets the counts from their fixed order.
+    /// Reads the counts in their fixed order, which are the last thing in a value.
     ///
     /// # Errors
-    /// Those of `next`.
-    pub fn read_counts(mut next: impl FnMut() -> Result<u64, DecodeError>) -> Result<Self, DecodeError> {
+    /// When there are fewer, or one is too large.
+    pub fn read_counts(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let mut table = Self::default();
         for cell in &mut table.cells {
-            *cell = RepeatCell { trials: next()?, returns: next()? };
+            *cell = RepeatCell { trials: reader.counted()?, returns: reader.counted()? };
+        }
+        // Values of releases that did not tell the order of events apart end here.
+        if !reader.is_at_end() {
+            table.courses = CourseTable::read(reader)?;
         }
         Ok(table)
     }
 
     /// Packs the value.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = header(self.version, 2 * Self::CELLS);
+        let mut out = header(self.version, 4 * Self::CELLS);
         self.counts().for_each(|count| put_varint(&mut out, count));
         out
     }
@@ -153,7 +178,7 @@ impl RepeatTable {
     /// When the value does not follow the format.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let (version, mut reader) = open(bytes)?;
-        let table = Self::read_counts(|| reader.counted())?;
+        let table = Self::read_counts(&mut reader)?;
         reader.finish()?;
         Ok(Self { version, ..table })
     }
@@ -164,7 +189,7 @@ mod tests {
     use super::*;
 
     fn shape(times: &[u8]) -> SessionShape {
-        SessionShape { times: times.to_vec(), last_step: LastStep::New }
+        SessionShape { times: times.to_vec(), last_step: LastStep::New, course: Course::default().after(0) }
     }
 
     #[test]
@@ -197,5 +222,20 @@ mod tests {
         let mut sum = table.clone();
         sum.merge(&table);
         assert!(sum.counts().zip(table.counts()).all(|(both, one)| both == 2 * one));
+        let of_courses = sum.courses().cells(Course::default().after(0), 0);
+        assert_eq!(of_courses.map(|cell| cell.trials).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn a_table_of_an_older_release_is_read_and_one_cut_short_is_not() {
+        let mut table = RepeatTable { version: Version::of(1, 9), ..RepeatTable::default() };
+        table.observe(&shape(&[3, 1, 1]), Some(2));
+        let mut older = table.clone();
+        older.courses = CourseTable::default();
+        let bytes = older.encode();
+        let courses = older.courses.counts().count();
+        let end = bytes.len() - courses;
+        assert_eq!(RepeatTable::decode(&bytes[..end]), Ok(older), "each of its counts is a byte");
+        assert!((0..bytes.len()).filter(|&cut| cut != end).all(|cut| RepeatTable::decode(&bytes[..cut]).is_err()));
     }
 }

@@ -3,7 +3,7 @@
 use crate::shop::{ACTIVITY_PARTITIONS, EVENTS_PARTITIONS, GENERATION, Shop, config};
 use bytes::Bytes;
 use fastrand::Rng;
-use schemas::published::{HEADER_BYTES, LastStep, RepeatTable, SessionShape, Trend};
+use schemas::published::{HEADER_BYTES, Course, LastStep, RepeatTable, SessionShape, Trend};
 use schemas::{EventKind, Version, names};
 use service_runtime::keys::Keys;
 use stores::{Row, ServingStore, StateStore, Table};
@@ -19,7 +19,8 @@ async fn sound() -> Shop {
     }
     let mut repeats = RepeatTable::default();
     repeats.version = Version::of(GENERATION, 1);
-    repeats.observe(&SessionShape { times: vec![1, 2], last_step: LastStep::New }, Some(1));
+    let course = [0, 1, 1].into_iter().fold(Course::default(), Course::after);
+    repeats.observe(&SessionShape { times: vec![1, 2], last_step: LastStep::New, course }, Some(1));
     for partition in 0..ACTIVITY_PARTITIONS {
         let key = names::repeats_key(GENERATION, partition);
         shop.store.put_many(vec![(key, repeats.encode().into())]).await.unwrap();

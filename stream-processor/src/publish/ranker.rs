@@ -99,8 +99,9 @@ impl Ranker {
             }
             None => Some(lists.get(product).map(|known| known.category.clone()).unwrap_or_default()),
         };
-        let list =
-            published_list(job.version, job.category.clone(), &own.direct, &scored, names, category_of);
+        let RankJob { version, newest_ms, .. } = *job;
+        let category = job.category.clone();
+        let list = published_list(version, newest_ms, category, &own.direct, &scored, names, category_of);
         (neighbours_key(config.generation, names.name(job.product)), Bytes::from(list.encode()))
     }
 

@@ -48,7 +48,7 @@ pub(super) fn hash_update(
     }
     if let Some(repeat) = &entry.repeat {
         hasher.update(&(repeat.times.len() as u64).to_le_bytes()).update(&repeat.times);
-        hasher.update(&repeat.last_step.to_le_bytes());
+        hasher.update(&repeat.last_step.to_le_bytes()).update(&repeat.course.to_le_bytes());
         hasher.update(&repeat.distance.map_or(u64::MAX, u64::from).to_le_bytes());
     }
     u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("a hash is 32 bytes"))
