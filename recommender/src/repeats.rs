@@ -69,10 +69,8 @@ mod tests {
         let mut table = RepeatTable::default();
         let course = |places: &[usize]| places.iter().fold(Course::default(), |course, &at| course.after(at));
         // Of ABAB half go on to A, of AABB nobody does.
-        let [to_and_fro, one_after_the_other] = [&[0, 1, 0, 1], &[0, 0, 1, 1]].map(|places| SessionShape {
-            course: course(places),
-            ..shape(&[2, 2], LastStep::New)
-        });
+        let [to_and_fro, one_after_the_other] = [&[0, 1, 0, 1], &[0, 0, 1, 1]]
+            .map(|places| SessionShape { course: course(places), ..shape(&[2, 2], LastStep::New) });
         for event in 0..4_000 {
             table.observe(&to_and_fro, (event % 2 == 0).then_some(1));
             table.observe(&one_after_the_other, None);

@@ -211,7 +211,12 @@ mod tests {
             event_type,
         });
         let repeat = (prop::collection::vec(any::<u8>(), 0..40), any::<Option<u32>>(), 0..4, 0u32..279)
-            .prop_map(|(times, distance, last_step, course)| RepeatObservation { times, distance, last_step, course });
+            .prop_map(|(times, distance, last_step, course)| RepeatObservation {
+                times,
+                distance,
+                last_step,
+                course,
+            });
         let entry = (prop::option::of(activity), prop::option::of(repeat), 0i64..1 << 48, 0..6).prop_map(
             |(activity, repeat, timestamp_ms, outcome)| SourceEntry {
                 outcome,
@@ -235,7 +240,10 @@ mod tests {
             if let Some(repeat) = &entry.repeat {
                 let last_step = LastStep::ALL[repeat.last_step as usize];
                 let course = Course::of_number(repeat.course).unwrap();
-                packer.repeat(&SessionShape { times: repeat.times.clone(), last_step, course }, repeat.distance);
+                packer.repeat(
+                    &SessionShape { times: repeat.times.clone(), last_step, course },
+                    repeat.distance,
+                );
             }
             packer.begin(entry.offset, entry.timestamp_ms, record.received_at_ms);
             pairs.for_each(|pair| packer.pair(pair));

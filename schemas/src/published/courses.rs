@@ -139,7 +139,10 @@ impl CourseTable {
     /// last four and so on, as far as the product is among them.
     pub fn cells(&self, course: Course, distance: usize) -> impl Iterator<Item = RepeatCell> {
         let near = course.cells().filter(move |&(_, products)| distance < products);
-        near.map(move |(at, _)| RepeatCell { trials: self.counts[at], returns: self.counts[at + 1 + distance] })
+        near.map(move |(at, _)| RepeatCell {
+            trials: self.counts[at],
+            returns: self.counts[at + 1 + distance],
+        })
     }
 
     /// Adds another partition's counts.
@@ -189,7 +192,9 @@ mod tests {
     #[test]
     fn each_order_of_products_has_a_course_of_its_own() {
         let sessions: Vec<String> = (0..6u32.pow(6))
-            .map(|number| (0..6).map(|place| char::from(b'a' + (number / 6u32.pow(place) % 6) as u8)).collect())
+            .map(|number| {
+                (0..6).map(|place| char::from(b'a' + (number / 6u32.pow(place) % 6) as u8)).collect()
+            })
             .collect();
         let all: HashSet<Course> =
             sessions.iter().flat_map(|whole| (0..=6).map(|events| course(&whole[..events]))).collect();

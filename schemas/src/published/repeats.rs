@@ -236,6 +236,8 @@ mod tests {
         let courses = older.courses.counts().count();
         let end = bytes.len() - courses;
         assert_eq!(RepeatTable::decode(&bytes[..end]), Ok(older), "each of its counts is a byte");
-        assert!((0..bytes.len()).filter(|&cut| cut != end).all(|cut| RepeatTable::decode(&bytes[..cut]).is_err()));
+        assert!(
+            (0..bytes.len()).filter(|&cut| cut != end).all(|cut| RepeatTable::decode(&bytes[..cut]).is_err())
+        );
     }
 }

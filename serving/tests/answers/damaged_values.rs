@@ -3,7 +3,7 @@
 use crate::shop::{ACTIVITY_PARTITIONS, EVENTS_PARTITIONS, GENERATION, Shop, config};
 use bytes::Bytes;
 use fastrand::Rng;
-use schemas::published::{HEADER_BYTES, Course, LastStep, RepeatTable, SessionShape, Trend};
+use schemas::published::{Course, HEADER_BYTES, LastStep, RepeatTable, SessionShape, Trend};
 use schemas::{EventKind, Version, names};
 use service_runtime::keys::Keys;
 use stores::{Row, ServingStore, StateStore, Table};
