@@ -2,7 +2,7 @@
 
 use crate::repeats::{course_ratio, return_chance, usual_rate};
 use crate::session::Session;
-use crate::settings::{OWN_RATE_PRIOR, RETURN_WEIGHTS};
+use crate::settings::{OWN_RATE_PRIOR, RETURN_WEIGHTS, SEEN_OFTEN};
 use crate::voting::{VotingList, hash_of};
 use schemas::published::{Demand, LastStep, NeighbourList, RepeatTable};
 
@@ -25,9 +25,10 @@ pub(crate) fn chances(
         .collect();
     let new = (1.0 - returns.iter().sum::<f64>()).max(0.05);
     let usual = usual_rate(repeats);
+    let landmark = lists.iter().flatten().map(|list| list.landmark()).max().unwrap_or(0);
     for (distance, chance) in returns.iter_mut().enumerate() {
         let course = course_ratio(repeats, &session.shape, distance, *chance).powf(RETURN_WEIGHTS.course);
-        *chance *= course * log_odds(session, lists, distance, usual).exp();
+        *chance *= course * log_odds(session, lists, distance, usual, landmark).exp();
     }
     let total = new + returns.iter().sum::<f64>();
     returns.iter_mut().for_each(|chance| *chance /= total);
@@ -35,7 +36,13 @@ pub(crate) fn chances(
 }
 
 /// What speaks for a return to the product `distance` products ago besides the repeat tables; see [`RETURN_WEIGHTS`].
-fn log_odds(session: &Session<'_>, lists: &[Option<&VotingList>], distance: usize, usual: f64) -> f64 {
+fn log_odds(
+    session: &Session<'_>,
+    lists: &[Option<&VotingList>],
+    distance: usize,
+    usual: f64,
+    landmark: i32,
+) -> f64 {
     let list_of = |place: usize| lists.get(place).copied().flatten();
     let tie = session.ties[distance];
     // The share that one product of the session has of another one's list, as others made it.
@@ -57,7 +64,9 @@ fn log_odds(session: &Session<'_>, lists: &[Option<&VotingList>], distance: usiz
     let of_session = weights.constant
         + given(session.has_returned, weights.returned_before)
         + given(session.shape.last_step == LastStep::Return, weights.just_returned);
-    let rate = list_of(distance).map_or(0.0, |list| own_rate(list, usual).ln());
+    let list = list_of(distance);
+    let rate = list.map_or(0.0, |list| own_rate(list, usual).ln());
+    let seen = list.map_or(0.0, |list| seen_at(list, landmark));
     let of_place = if distance == 0 {
         weights.last
     } else {
@@ -68,7 +77,15 @@ fn log_odds(session: &Session<'_>, lists: &[Option<&VotingList>], distance: usiz
             + weights.steps_between * f64::from(1 + tie.steps).ln()
             + weights.distance * (1.0 + distance as f64).ln()
     };
-    of_session + of_place + weights.own_rate * rate
+    of_session
+        + of_place
+        + weights.own_rate * rate
+        + weights.seldom_seen * ((SEEN_OFTEN + seen) / (1.0 + seen)).ln()
+}
+
+/// How often the product was seen, in units of 2^landmark.
+fn seen_at(list: &NeighbourList, landmark: i32) -> f64 {
+    f64::from(list.popularity.season) * f64::from(list.landmark() - landmark).exp2()
 }
 
 /// How much more often than usual the product's events are returns.

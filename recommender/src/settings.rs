@@ -51,15 +51,16 @@ pub const RETURN_PAIRS_DIVIDED_BY: u32 = 2;
 /// weighing the same. Instead a return times 1 + 8 · its share of the last product's list: RR +.001 / −.0021, DG −.0009 /
 /// −.0021.
 pub const RETURN_WEIGHTS: ReturnWeights = ReturnWeights {
-    constant: -0.63,
-    last: 0.73,
-    distance: 0.24,
+    constant: -0.82,
+    last: 0.78,
+    distance: 0.26,
     course: 0.67,
-    share_of_last: 0.12,
-    lists_last: 0.23,
-    share_of_own: 0.49,
-    steps_between: 0.17,
-    own_rate: 0.49,
+    share_of_last: 0.27,
+    lists_last: 0.32,
+    share_of_own: 0.33,
+    steps_between: 0.16,
+    own_rate: 0.48,
+    seldom_seen: 0.36,
     returned_before: 0.27,
     just_returned: -0.27,
 };
@@ -87,6 +88,8 @@ pub struct ReturnWeights {
     pub steps_between: f64,
     /// Of the logarithm of how much more often than usual the product's events are returns. 0: RR −.0004 / −.0014, DG ±0.
     pub own_rate: f64,
+    /// Of ln((10 + n) / (1 + n)) for a product seen n times ([`SEEN_OFTEN`]).
+    pub seldom_seen: f64,
     /// The session came back to one of its products before. With the next one, 0: RR −.0004 / −.0005, DG −.0004 / −.0002.
     pub returned_before: f64,
     /// The last event itself came back to a product.
@@ -95,6 +98,9 @@ pub struct ReturnWeights {
 
 /// Events with the usual share of returns that a product's own are mixed with before they speak. 4 and 16: ±.0002.
 pub const OWN_RATE_PRIOR: f64 = 8.0;
+
+/// Events of a product, decayed, from which on it matters little how many there are.
+pub const SEEN_OFTEN: f64 = 10.0;
 
 /// Observations that a coarser cell of the repeat table weighs in a finer one. 5 to 100: ±.0002.
 pub const REPEAT_PRIOR: f64 = 20.0;
