@@ -231,6 +231,7 @@ pub fn merge_trending(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decay::SEASON;
     use crate::session::session_of;
     use schemas::EventKind;
     use schemas::published::{Course, HistoryEntry, LastStep, NeighbourList, SessionShape};
@@ -336,6 +337,26 @@ mod tests {
         assert_eq!(chance_of_b(3, 4), chance_of_b(2, 4), "nobody else was there");
         assert!(chance_of_b(6, 4) > chance_of_b(3, 4));
         assert!(chance_of_b(3, 3) > chance_of_b(6, 4), "the list does not know of the session yet");
+    }
+
+    #[test]
+    fn what_few_others_have_seen_is_returned_to_sooner() {
+        let entries = [entry("a", 5), entry("b", 4), entry("b", 3), entry("b", 2)];
+        let session = session_of(&entries, None);
+        // At its beginning an event weighs 1.
+        let landmark = SEASON.landmark_of(entries[1].timestamp_ms);
+        let chance_of_b = |events: f32, minute: i64| {
+            let mut listed = NeighbourList::clone(list(landmark, &[("x", 1.0)]).as_ref().unwrap());
+            (listed.popularity.season, listed.popularity.returns) = (events, 0.3 * events);
+            listed.newest_ms = minute * 60_000;
+            let lists = [list(landmark, &[("x", 1.0)]), Some(VotingList::of(listed))];
+            let ranked = rank(&session, &by_reference(&lists), &RepeatTable::default(), |id, _| id == "b", 1);
+            ranked[0].score
+        };
+        assert!(chance_of_b(1.0, 3) > chance_of_b(10.0, 3) && chance_of_b(10.0, 3) > chance_of_b(300.0, 3));
+        assert!(chance_of_b(1e4, 3) / chance_of_b(1e6, 3) < 1.001, "from some number on it does not matter");
+        assert!((chance_of_b(3.0, 4) / chance_of_b(0.0, 3) - 1.0).abs() < 1e-6, "these were its own events");
+        assert!(chance_of_b(3.0, 4) > chance_of_b(3.0, 3), "these were not");
     }
 
     #[test]
