@@ -51,17 +51,17 @@ pub const RETURN_PAIRS_DIVIDED_BY: u32 = 2;
 /// weighing the same. Instead a return times 1 + 8 · its share of the last product's list: RR +.001 / −.0021, DG −.0009 /
 /// −.0021.
 pub const RETURN_WEIGHTS: ReturnWeights = ReturnWeights {
-    constant: -0.82,
-    last: 0.78,
-    distance: 0.26,
-    course: 0.67,
-    share_of_last: 0.27,
+    constant: -0.83,
+    last: 0.79,
+    distance: 0.25,
+    course: 0.66,
+    share_of_last: 0.28,
     lists_last: 0.32,
-    share_of_own: 0.33,
+    share_of_own: 0.32,
     steps_between: 0.16,
-    own_rate: 0.48,
-    seldom_seen: 0.36,
-    returned_before: 0.27,
+    own_rate: 0.47,
+    seldom_seen: 0.35,
+    returned_before: 0.28,
     just_returned: -0.27,
 };
 
