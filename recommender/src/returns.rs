@@ -28,8 +28,8 @@ pub(crate) fn chances(
     let landmark = lists.iter().flatten().map(|list| list.landmark()).max().unwrap_or(0);
     let evidence = Evidence { session, lists, usual: usual_rate(repeats), landmark };
     for (distance, chance) in returns.iter_mut().enumerate() {
-        let course = course_ratio(repeats, &session.shape, distance, *chance).powf(RETURN_WEIGHTS.course);
-        *chance *= course * evidence.log_odds(distance).exp();
+        let course = RETURN_WEIGHTS.course * course_ratio(repeats, &session.shape, distance, *chance).ln();
+        *chance *= (course + evidence.log_odds(distance)).exp();
     }
     let total = new + returns.iter().sum::<f64>();
     returns.iter_mut().for_each(|chance| *chance /= total);
