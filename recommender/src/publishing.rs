@@ -8,8 +8,8 @@ use schemas::Version;
 use schemas::published::{Demand, Neighbour, NeighbourList};
 use smol_str::SmolStr;
 
-/// The list as serving reads it. `newest_ms` is when the newest event of the row happened. `category_of` gives a neighbour's category (empty where unknown), or `None` for one that must
-/// not be published.
+/// The list as serving reads it. `newest_ms` is when the newest event of the row happened. `category_of` gives a neighbour's
+/// category (empty where unknown), or `None` for one that must not be published.
 pub fn published_list(
     version: Version,
     newest_ms: i64,

@@ -33,11 +33,11 @@ pub struct Ranked {
 /// Ranks what may come next after `session`, whose products' published lists are `lists` (same order, `None` = no list yet).
 ///
 /// A new product scores (Σ over the session of (weight · P_ij)^0.8)^1.125, in a profile Σ (weight · P'_ij / √Σ_j P_ij)^0.5,
-/// where P' counts two fifths of what came by way of other products. New products share the chance that the next product is new in
-/// proportion to their scores. A product of the session has its learnt chance of a return
+/// where P' counts two fifths of what came by way of other products. New products share the chance that the next product is
+/// new in proportion to their scores. A product of the session has its learnt chance of a return
 /// ([`crate::repeats::return_chance`]), its odds against something new changed by what speaks for it
-/// ([`crate::settings::RETURN_WEIGHTS`]). Only products that `keep`(product, category) accepts are ranked. Higher scores first,
-/// ties by id; at most `limit`.
+/// ([`crate::settings::RETURN_WEIGHTS`]). Only products that `keep`(product, category) accepts are ranked. Higher scores
+/// first, ties by id; at most `limit`.
 pub fn rank(
     session: &Session<'_>,
     lists: &[Option<&VotingList>],

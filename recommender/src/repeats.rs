@@ -8,8 +8,8 @@ const GUESS: f64 = 0.3;
 
 /// The chance that the next event is on the product `distance` distinct products ago.
 ///
-/// Estimated in three steps from coarse to fine, each with the one before as its prior: by session length and distance; by how
-/// often the product was seen, too; by the session's last step, too. Before any observation a weak guess speaks.
+/// Estimated in three steps from coarse to fine, each with the one before as its prior: by session length and distance; by
+/// how often the product was seen, too; by the session's last step, too. Before any observation a weak guess speaks.
 pub fn return_chance(table: &RepeatTable, shape: &SessionShape, distance: usize) -> f64 {
     let length = shape.length();
     let times = usize::from(shape.times[distance]);
@@ -29,8 +29,8 @@ pub fn return_chance(table: &RepeatTable, shape: &SessionShape, distance: usize)
     })
 }
 
-/// How much likelier a return to the product `distance` distinct products ago is than `chance` says, by the order of the session's last
-/// events: the last three, the last four and so on, each with what was estimated before as its prior.
+/// How much likelier a return to the product `distance` distinct products ago is than `chance` says, by the order of the
+/// session's last events: the last three, the last four and so on, each with what was estimated before as its prior.
 pub fn course_ratio(table: &RepeatTable, shape: &SessionShape, distance: usize, chance: f64) -> f64 {
     let mixed = |prior: f64, cell: RepeatCell| {
         (cell.returns as f64 + REPEAT_PRIOR * prior) / (cell.trials as f64 + REPEAT_PRIOR)

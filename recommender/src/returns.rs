@@ -75,8 +75,8 @@ impl Evidence<'_> {
         self.lists.get(place).copied().flatten()
     }
 
-    /// The share that one product of the session, the last one or another one, has of the other's list, as others made it; `None` where
-    /// nobody else did.
+    /// The share that one product of the session, the last one or another one, has of the other's list, as others made it;
+    /// `None` where nobody else did.
     fn share(&self, of_list: usize, product: usize) -> Option<f64> {
         let products = &self.session.products;
         let (list, id) = (self.list_of(of_list)?, products[product].product_id);

@@ -3,14 +3,14 @@ use crate::codec::{DecodeError, Reader};
 
 /// Events of a session whose order is told apart, the latest ones.
 const EVENTS: usize = 6;
-/// Fewer of the latest events than this are told apart only where they are the whole session: the rest of the table of returns
-/// knows as much of them.
+/// Fewer of the latest events than this are told apart only where they are the whole session: the rest of the table of
+/// returns knows as much of them.
 const LEAST: u8 = 3;
 /// How many courses there are, that of no events included: the Bell numbers, added up.
 const COURSES: usize = 1 + 1 + 2 + 5 + 15 + 52 + 203;
 
-/// In which order a session's last events, at most six, went to its products: which of them were on the same product, whichever
-/// it is. A session ABAC that goes on is told apart from one of ABCA.
+/// In which order a session's last events, at most six, went to its products: which of them were on the same product,
+/// whichever it is. A session ABAC that goes on is told apart from one of ABCA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Course(u16);
 
@@ -135,8 +135,8 @@ impl CourseTable {
         }
     }
 
-    /// The counts for the product `distance` distinct products ago in a session of this course: by its last three events, its
-    /// last four and so on, as far as the product is among them.
+    /// The counts for the product `distance` distinct products ago in a session of this course: by its last three events,
+    /// its last four and so on, as far as the product is among them.
     pub fn cells(&self, course: Course, distance: usize) -> impl Iterator<Item = RepeatCell> {
         let near = course.cells().filter(move |&(_, products)| distance < products);
         near.map(move |(at, _)| RepeatCell {

@@ -50,8 +50,8 @@ pub struct RepeatCell {
 
 /// Counts for the learnt chance that a shopper comes back to a product of the session: by the number of distinct products in
 /// the session, how many of them ago the product was last seen, how often it was seen, and the session's last step. What is
-/// longer, farther or more often than told apart counts as the most that is. Beside them, counts by the order of the session's last
-/// events.
+/// longer, farther or more often than told apart counts as the most that is. Beside them, counts by the order of the
+/// session's last events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepeatTable {
     /// Version of the last record of the partition that the table reflects.
