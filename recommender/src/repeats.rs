@@ -24,24 +24,23 @@ pub fn return_chance(table: &RepeatTable, shape: &SessionShape, distance: usize)
     });
     let guess = 0.1 * 0.6f64.powi(i32::try_from(distance).unwrap_or(i32::MAX));
     let finest = table.cell(length, distance, times, shape.last_step);
-    [by_place, by_times(times), finest].into_iter().fold(guess, |prior, cell| {
-        (cell.returns as f64 + REPEAT_PRIOR * prior) / (cell.trials as f64 + REPEAT_PRIOR)
-    })
+    [by_place, by_times(times), finest].into_iter().fold(guess, mixed)
 }
 
 /// How much likelier a return to the product `distance` distinct products ago is than `chance` says, by the order of the
 /// session's last events: the last three, the last four and so on, each with what was estimated before as its prior.
 pub fn course_ratio(table: &RepeatTable, shape: &SessionShape, distance: usize, chance: f64) -> f64 {
-    let mixed = |prior: f64, cell: RepeatCell| {
-        (cell.returns as f64 + REPEAT_PRIOR * prior) / (cell.trials as f64 + REPEAT_PRIOR)
-    };
     table.courses().cells(shape.course, distance).fold(chance, mixed) / chance
+}
+
+/// The chance that a cell says, with what was estimated before as its prior.
+fn mixed(prior: f64, cell: RepeatCell) -> f64 {
+    (cell.returns as f64 + REPEAT_PRIOR * prior) / (cell.trials as f64 + REPEAT_PRIOR)
 }
 
 /// How many of the events that continued a session were returns: what a product's own returns are compared with.
 pub fn usual_rate(table: &RepeatTable) -> f64 {
-    let RepeatCell { trials, returns } = table.total();
-    (returns as f64 + REPEAT_PRIOR * GUESS) / (trials as f64 + REPEAT_PRIOR)
+    mixed(GUESS, table.total())
 }
 
 #[cfg(test)]
