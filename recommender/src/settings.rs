@@ -79,7 +79,8 @@ pub struct ReturnWeights {
     /// Of ln(1 + how many distinct products ago it was seen last).
     pub distance: f64,
     /// Of the logarithm of what the order of the last events says beyond the repeat table
-    /// ([`crate::repeats::course_ratio`]). 0 and the rest fitted to that: RR −.001 to −.0015, DG −.001 (MRR).
+    /// ([`crate::repeats::course_ratio`]). 0 and the rest fitted to that: RR −.0005 to −.0022, DG −.0007
+    /// to −.0018 (MRR).
     pub course: f64,
     /// Of the product's share of the last product's list, without what this session itself added to it. With one of its
     /// count taken for that instead of the session's pairs: RR +.0003, DG −.0001, and live −.0008, −.0002 (MRR).
@@ -93,8 +94,8 @@ pub struct ReturnWeights {
     pub steps_between: f64,
     /// Of the logarithm of how much more often than usual the product's events are returns. 0: RR −.0004 / −.0014, DG ±0.
     pub own_rate: f64,
-    /// Of ln((10 + n) / (1 + n)) for a product that others saw n times ([`SEEN_OFTEN`]). 0: RR −.0002 to −.0004, DG −.0008
-    /// (MRR).
+    /// Of ln((10 + n) / (1 + n)) for a product that others saw n times ([`SEEN_OFTEN`]). 0, learning each
+    /// event: RR −.0002 to −.0004, DG −.0008; not learning, RR −.0009 to +.0008, DG −.001 (MRR).
     pub seldom_seen: f64,
     /// The session came back to one of its products before. With the next one, 0: RR −.0004 / −.0005, DG −.0004 / −.0002.
     pub returned_before: f64,
@@ -105,7 +106,7 @@ pub struct ReturnWeights {
 /// Events with the usual share of returns that a product's own are mixed with before they speak. 4 and 16: ±.0002.
 pub const OWN_RATE_PRIOR: f64 = 8.0;
 
-/// Events of a product, decayed, from which on it matters little how many there are. 4 to 30: ±.0001; 100: −.0001.
+/// Events of a product, decayed, from which on it matters little how many there are. 4 to 30: ±.0002; 100: −.0001.
 pub const SEEN_OFTEN: f64 = 10.0;
 
 /// Observations that a coarser cell of the repeat table weighs in a finer one. 5 to 100: ±.0002.
