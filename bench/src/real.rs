@@ -17,7 +17,7 @@ use system_tests::{given, have};
 use tempfile::TempDir;
 
 use crate::cpu::{CpuSeconds, resident_bytes};
-use crate::load::{self, Request};
+use crate::load::{self, Latencies, Request};
 use crate::report::{Figure, median};
 use crate::servers;
 use crate::workload::Workload;
@@ -227,19 +227,24 @@ impl Bench {
             figures.push(Figure::beside(name, ours, floor, "1/s", "1.5 × floor"));
         }
         let spent = CpuSeconds::of(serving.id())? - before;
-        let half = figures[0].ours / 2.0;
-        for percentile in [50.0, 99.0] {
-            let ours =
-                load::at_rate(self.installation.serving, &requests, 32, half, self.effort.time).await?;
-            let bare = load::at_rate(floor.address, &requests, 32, half, self.effort.time).await?;
-            ensure!(ours.failed == 0, "{} answers of serving failed", ours.failed);
-            figures.push(Figure::beside(
-                format!("serving: p{percentile:.0} at {half:.0} requests per second"),
-                ours.millis(percentile),
-                bare.millis(percentile),
-                "ms",
-                if percentile > 50.0 { "5" } else { "" },
-            ));
+        // Each at half of what it can do: at half of ours the floor is near its limit, or beyond it.
+        let [half, floor_half] =
+            [figures[0].ours, figures[0].floor.unwrap_or_default()].map(|rate| rate / 2.0);
+        let (mut ours, mut bare) = (Vec::new(), Vec::new());
+        for _ in 0..self.effort.rounds {
+            let time = self.effort.time;
+            ours.push(load::at_rate(self.installation.serving, &requests, 32, half, time).await?);
+            bare.push(load::at_rate(floor.address, &requests, 32, floor_half, time).await?);
+        }
+        let failed: u64 = ours.iter().map(|latencies| latencies.failed).sum();
+        ensure!(failed == 0, "{failed} answers of serving failed");
+        for (percentile, goal) in [(50.0, ""), (99.0, "5")] {
+            let of =
+                |latencies: &[Latencies]| median(latencies.iter().map(|l| l.millis(percentile)).collect());
+            let name = format!(
+                "serving: p{percentile:.0} at half its rate, {half:.0} beside {floor_half:.0} a second"
+            );
+            figures.push(Figure::beside(name, of(&ours), of(&bare), "ms", goal));
         }
         let answered =
             (figures[0].ours + figures[1].ours) * self.effort.time.as_secs_f64() * self.effort.rounds as f64;

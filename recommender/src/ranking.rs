@@ -5,8 +5,6 @@ use crate::returns::{Chances, chances};
 use crate::session::Session;
 use crate::settings::{PROFILE_TOTAL_EXPONENT, PROFILE_VOTE_EXPONENT, SUM_EXPONENT, VOTE_EXPONENT};
 use crate::voting::{VotingList, hash_of};
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use schemas::published::{Neighbour, RepeatTable, TrendingEntry, TrendingList};
 use std::cmp::Ordering;
 
@@ -20,8 +18,6 @@ pub struct Ranked {
     pub product_id: String,
     /// The estimated chance that it is next.
     pub score: f64,
-    /// Its category as the lists know it, else empty.
-    pub category: String,
     /// Whether it is in the session itself.
     pub repeat: bool,
     /// Index into the session of the product that contributed most.
@@ -45,82 +41,64 @@ pub fn rank(
     keep: impl Fn(&str, &str) -> bool,
     limit: usize,
 ) -> Vec<Ranked> {
-    let mut candidates = new_products(session, lists, &keep);
+    let votes = counted(session, lists);
+    let mut candidates = Vec::with_capacity(votes.all.len() + session.products.len());
+    for (place, sum) in (0..).zip(&votes.all) {
+        if !sum.is_left_out && keep(&sum.entry.product_id, &sum.entry.category) {
+            let score = if session.is_profile { sum.score } else { session_score(sum.score) };
+            candidates.push(Candidate { score, place });
+        }
+    }
     let Chances { returns, new } = chances(session, lists, repeats);
     let total: f64 = candidates.iter().map(|candidate| candidate.score).sum();
     let share = new / total.max(f64::MIN_POSITIVE);
     candidates.iter_mut().for_each(|candidate| candidate.score *= share);
-    for (index, (seen, chance)) in session.products.iter().zip(returns).enumerate() {
-        let list = lists.get(index).copied().flatten();
-        let category = list.map_or("", |list| list.category.as_str());
+    let seen_from = votes.all.len() as u32;
+    for ((place, seen), score) in (0..).zip(&session.products).zip(returns) {
+        let category = lists.get(place).copied().flatten().map_or("", |list| list.category.as_str());
         if keep(seen.product_id, category) {
-            let (product_id, because) = (seen.product_id, index as u32);
-            candidates.push(Candidate {
-                product_id,
-                category,
-                score: chance,
-                repeat: true,
-                because,
-                count: 0,
-            });
+            candidates.push(Candidate { score, place: seen_from + place as u32 });
         }
     }
-    top(candidates, limit)
+    let id_of = |place: u32| match place.checked_sub(seen_from) {
+        None => votes.all[place as usize].entry.product_id.as_str(),
+        Some(seen) => session.products[seen as usize].product_id,
+    };
+    let ranked = |Candidate { score, place }: Candidate| {
+        let seen = place.checked_sub(seen_from);
+        let (because, count) = match seen {
+            None => (votes.all[place as usize].because, votes.all[place as usize].entry.count),
+            Some(seen) => (seen, 0),
+        };
+        Ranked { product_id: id_of(place).to_owned(), score, repeat: seen.is_some(), because, count }
+    };
+    top(candidates, id_of, limit).into_iter().map(ranked).collect()
 }
 
-/// A [`Ranked`] that owns nothing yet: most never get into an answer.
-struct Candidate<'a> {
-    product_id: &'a str,
-    category: &'a str,
-    score: f64,
-    repeat: bool,
-    because: u32,
-    count: u32,
-}
-
-fn new_products<'a>(
-    session: &Session<'a>,
-    lists: &[Option<&'a VotingList>],
-    keep: &impl Fn(&str, &str) -> bool,
-) -> Vec<Candidate<'a>> {
+/// What the lists say of new products; those of the session are left out.
+fn counted<'a>(session: &Session<'_>, lists: &[Option<&'a VotingList>]) -> Votes<'a> {
     let (vote_exponent, total_exponent) = if session.is_profile {
         (PROFILE_VOTE_EXPONENT, PROFILE_TOTAL_EXPONENT)
     } else {
         (VOTE_EXPONENT, 0.0)
     };
     let landmark = lists.iter().flatten().map(|list| list.landmark()).max().unwrap_or(0);
-    let mut sums = Sums::with_capacity(lists.iter().flatten().map(|list| list.entries.len()).sum());
-    for (index, (seen, list)) in session.products.iter().zip(lists).enumerate() {
+    let mut votes = Votes::with_capacity(lists.iter().flatten().map(|list| list.entries.len()).sum());
+    for ((because, seen), list) in (0..).zip(&session.products).zip(lists) {
         let Some(list) = list else { continue };
-        let scale = (SCALE_EXPONENT * f64::from(list.landmark() - landmark)).exp2();
         if seen.weight < NEGLIGIBLE {
             continue;
         }
+        let scale = (SCALE_EXPONENT * f64::from(list.landmark() - landmark)).exp2();
         let norm = if total_exponent == 0.0 { 1.0 } else { (scale * list.total()).powf(-total_exponent) };
         let weight = (scale * seen.weight * norm).powf(vote_exponent);
         for (entry, vote) in list.votes() {
             let part = weight * f64::from(if session.is_profile { vote.in_profile } else { vote.in_session });
-            let sum = sums.of(entry, vote.hash, index as u32);
-            sum.score += part;
-            if part > sum.best {
-                (sum.best, sum.because, sum.count) = (part, index as u32, entry.count);
-            }
+            votes.add(vote.hash, part, entry, because);
         }
     }
-    for seen in &session.products {
-        sums.leave_out(seen.product_id);
-    }
-    let mut candidates = Vec::with_capacity(sums.all.len() + session.products.len());
-    let is_kept = |sum: &&Sum<'a>| !sum.is_left_out && keep(&sum.entry.product_id, &sum.entry.category);
-    candidates.extend(sums.all.iter().filter(is_kept).map(|sum| Candidate {
-        product_id: &sum.entry.product_id,
-        category: &sum.entry.category,
-        score: if session.is_profile { sum.score } else { session_score(sum.score) },
-        repeat: false,
-        because: sum.because,
-        count: sum.count,
-    }));
-    candidates
+    session.products.iter().for_each(|seen| votes.leave_out(hash_of(seen.product_id)));
+    votes
 }
 
 /// The sum's power [`SUM_EXPONENT`], by roots: there are hundreds, and the general power takes several times as long.
@@ -131,58 +109,80 @@ fn session_score(sum: f64) -> f64 {
 
 /// What speaks for a new product.
 struct Sum<'a> {
-    /// The first of its entries.
-    entry: &'a Neighbour,
     hash: u64,
     score: f64,
+    /// The largest part of it, the entry that it comes from, and the product of the session whose list that is in.
     best: f64,
+    entry: &'a Neighbour,
     because: u32,
-    count: u32,
     is_left_out: bool,
 }
 
-/// Sums by product. The table holds places only, so that looking one up touches little memory.
-struct Sums<'a> {
+/// Sums by product: a hash table with open addressing, in which nothing is ever deleted. It holds places only, so that looking
+/// one up touches little memory. For the same reason products are told apart by their hashes alone: these have 64 bits and a key
+/// of their own in each process, so that two of a thousand products have the same one in one of some 10^13 answers, which then
+/// has one of them with the votes of both.
+struct Votes<'a> {
     all: Vec<Sum<'a>>,
-    places: HashTable<u32>,
+    /// From 1; 0 = free. At most half of them are taken, so that a search is short.
+    places: Vec<u32>,
 }
 
-impl<'a> Sums<'a> {
+impl<'a> Votes<'a> {
+    /// For no more than so many products.
     fn with_capacity(products: usize) -> Self {
-        Self { all: Vec::with_capacity(products), places: HashTable::with_capacity(products) }
+        let places = vec![0; (2 * products).next_power_of_two().max(2)];
+        Self { all: Vec::with_capacity(products), places }
     }
 
-    /// The sum of an entry's product, which begins with the product of the session that names it.
-    fn of(&mut self, entry: &'a Neighbour, hash: u64, because: u32) -> &mut Sum<'a> {
-        let all = &mut self.all;
-        let is_it = |sum: &Sum<'_>| sum.hash == hash && sum.entry.product_id == entry.product_id;
-        let found =
-            self.places.entry(hash, |&place| is_it(&all[place as usize]), |&place| all[place as usize].hash);
-        let place = match found {
-            Entry::Occupied(known) => *known.get() as usize,
-            Entry::Vacant(free) => {
-                free.insert(all.len() as u32);
-                all.push(Sum { entry, hash, score: 0.0, best: 0.0, because, count: 0, is_left_out: false });
-                all.len() - 1
+    fn add(&mut self, hash: u64, part: f64, entry: &'a Neighbour, because: u32) {
+        match self.find(hash) {
+            Ok(place) => {
+                let sum = &mut self.all[place];
+                sum.score += part;
+                if part > sum.best {
+                    (sum.best, sum.entry, sum.because) = (part, entry, because);
+                }
             }
-        };
-        &mut all[place]
+            Err(free) => {
+                self.all.push(Sum { hash, score: part, best: part, entry, because, is_left_out: false });
+                self.places[free] = self.all.len() as u32;
+            }
+        }
     }
 
-    fn leave_out(&mut self, product_id: &str) {
-        let all = &mut self.all;
-        let hash = hash_of(product_id);
-        let is_it = |sum: &Sum<'_>| sum.hash == hash && sum.entry.product_id == product_id;
-        if let Some(&place) = self.places.find(hash, |&place| is_it(&all[place as usize])) {
-            all[place as usize].is_left_out = true;
+    fn leave_out(&mut self, hash: u64) {
+        if let Ok(place) = self.find(hash) {
+            self.all[place].is_left_out = true;
+        }
+    }
+
+    /// Where a product's sum is, or else the free place of the table where it belongs.
+    fn find(&self, hash: u64) -> Result<usize, usize> {
+        let mask = self.places.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            match self.places[at] {
+                0 => return Err(at),
+                place if self.all[place as usize - 1].hash == hash => return Ok(place as usize - 1),
+                _ => at = (at + 1) & mask,
+            }
         }
     }
 }
 
+/// A product that may be in the answer: most never get there.
+#[derive(Clone, Copy)]
+struct Candidate {
+    score: f64,
+    /// Among the votes, and after these among the products of the session.
+    place: u32,
+}
+
 /// The best `limit`, in order.
-fn top(candidates: Vec<Candidate<'_>>, limit: usize) -> Vec<Ranked> {
-    let order = |a: &Candidate<'_>, b: &Candidate<'_>| -> Ordering {
-        b.score.total_cmp(&a.score).then_with(|| a.product_id.cmp(b.product_id))
+fn top<'a>(candidates: Vec<Candidate>, id_of: impl Fn(u32) -> &'a str, limit: usize) -> Vec<Candidate> {
+    let order = |a: &Candidate, b: &Candidate| -> Ordering {
+        b.score.total_cmp(&a.score).then_with(|| id_of(a.place).cmp(id_of(b.place)))
     };
     if limit == 0 {
         return Vec::new();
@@ -202,15 +202,7 @@ fn top(candidates: Vec<Candidate<'_>>, limit: usize) -> Vec<Ranked> {
     }
     best.sort_unstable_by(order);
     best.truncate(limit);
-    let ranked = |Candidate { product_id, category, score, repeat, because, count }: Candidate<'_>| Ranked {
-        product_id: product_id.to_owned(),
-        score,
-        category: category.to_owned(),
-        repeat,
-        because,
-        count,
-    };
-    best.into_iter().map(ranked).collect()
+    best
 }
 
 /// The best products over the partitions' shares of one trending list: higher score first, ties by id.
@@ -381,16 +373,10 @@ mod tests {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             scored.push((f64::from(random >> 28), id));
         }
-        let candidates = scored.iter().map(|&(score, product_id)| Candidate {
-            product_id,
-            category: "",
-            score,
-            repeat: false,
-            because: 0,
-            count: 0,
-        });
-        let found: Vec<String> =
-            top(candidates.collect(), 20).into_iter().map(|ranked| ranked.product_id).collect();
+        let candidates = (0..).zip(&scored).map(|(place, &(score, _))| Candidate { score, place });
+        let id_of = |place: u32| ids[place as usize].as_str();
+        let found = top(candidates.collect(), id_of, 20).into_iter().map(|best| id_of(best.place));
+        let found: Vec<&str> = found.collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
         assert_eq!(found, scored[..20].iter().map(|scored| scored.1).collect::<Vec<_>>());
     }

@@ -1,7 +1,7 @@
 //! The learnt chance that a shopper comes back to a product of the session.
 
 use crate::settings::REPEAT_PRIOR;
-use schemas::published::{LastStep, RepeatCell, RepeatTable, SessionShape};
+use schemas::published::{RepeatCell, RepeatTable, SessionShape};
 
 /// What part of events is guessed to be returns before any is seen.
 const GUESS: f64 = 0.3;
@@ -11,20 +11,18 @@ const GUESS: f64 = 0.3;
 /// Estimated in three steps from coarse to fine, each with the one before as its prior: by session length and distance; by
 /// how often the product was seen, too; by the session's last step, too. Before any observation a weak guess speaks.
 pub fn return_chance(table: &RepeatTable, shape: &SessionShape, distance: usize) -> f64 {
-    let length = shape.length();
-    let times = usize::from(shape.times[distance]);
-    let by_times = |times: usize| {
-        LastStep::ALL.iter().fold(RepeatCell::default(), |sum, &step| {
-            let cell = table.cell(length, distance, times, step);
-            RepeatCell { trials: sum.trials + cell.trials, returns: sum.returns + cell.returns }
-        })
-    };
-    let by_place = (1..=RepeatTable::TIMES).map(by_times).fold(RepeatCell::default(), |sum, cell| {
-        RepeatCell { trials: sum.trials + cell.trials, returns: sum.returns + cell.returns }
-    });
+    let place = table.place(shape.length(), distance);
+    let of_times = &place[RepeatTable::row_of(shape.times[distance])];
     let guess = 0.1 * 0.6f64.powi(i32::try_from(distance).unwrap_or(i32::MAX));
-    let finest = table.cell(length, distance, times, shape.last_step);
-    [by_place, by_times(times), finest].into_iter().fold(guess, mixed)
+    let finest = of_times[shape.last_step as usize];
+    [sum(place.as_flattened()), sum(of_times), finest].into_iter().fold(guess, mixed)
+}
+
+fn sum(cells: &[RepeatCell]) -> RepeatCell {
+    cells.iter().fold(RepeatCell::default(), |sum, cell| RepeatCell {
+        trials: sum.trials + cell.trials,
+        returns: sum.returns + cell.returns,
+    })
 }
 
 /// How much likelier a return to the product `distance` distinct products ago is than `chance` says, by the order of the
@@ -46,7 +44,7 @@ pub fn usual_rate(table: &RepeatTable) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schemas::published::Course;
+    use schemas::published::{Course, LastStep};
 
     fn shape(times: &[u8], last_step: LastStep) -> SessionShape {
         SessionShape { times: times.to_vec(), last_step, course: Course::default() }

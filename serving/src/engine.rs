@@ -25,7 +25,6 @@ use recommender::ranking::rank;
 use recommender::session::{Session, session_of};
 use recommender::settings::COLD_START;
 use recommender::trending::RISE_UNIT;
-use schemas::names;
 use schemas::published::{HistoryEntry, SessionShape, Trend, Window};
 use schemas::{EventKind, Position};
 use service_runtime::SharedClock;
@@ -97,17 +96,16 @@ impl Engine {
         let presented = entries_of(&request.product_id);
         // The stream's time, not the clock's: a replay of old events is no long pause.
         let now_ms = markers.stream_time_ms();
-        let (shopper, basis) = if presented.is_empty() {
-            let shopper = asked.await;
-            let session = session(&shopper.history.entries, given, now_ms);
-            let basis = self.basis(&session, request, &markers).await;
-            (shopper, basis)
+        let (shopper, session, basis);
+        if presented.is_empty() {
+            shopper = asked.await;
+            session = session_from(&shopper.history.entries, given, now_ms);
+            basis = self.basis(&session, request, &markers).await;
         } else {
-            let session = session(&presented, given, None);
-            tokio::join!(asked, self.basis(&session, request, &markers))
-        };
+            session = session_from(&presented, given, None);
+            (shopper, basis) = tokio::join!(asked, self.basis(&session, request, &markers));
+        }
         let entries = if presented.is_empty() { &shopper.history.entries } else { &presented };
-        let session = session(entries, given, now_ms.filter(|_| presented.is_empty()));
         let filter = self.filter(request, given, &shopper);
         let repeats = self.snapshots.repeats().await;
         let k = request.k as usize;
@@ -257,11 +255,8 @@ impl Engine {
 
     /// The published neighbour lists of `products`, in their order.
     async fn neighbours(&self, products: &[&str], markers: &Markers) -> Read<Vec<Published>> {
-        let generation = self.reader.generation();
-        let keys: Vec<String> =
-            products.iter().map(|product| names::neighbours_key(generation, product)).collect();
         let complete = |index: usize| markers.neighbours_complete(products[index]);
-        self.reader.lists(&keys, complete).await
+        self.reader.lists(products, complete).await
     }
 
     fn leaf_category(&self, product: Option<&str>) -> Option<String> {
@@ -312,7 +307,7 @@ impl Engine {
     }
 }
 
-fn session(entries: &[HistoryEntry], given: Given, now_ms: Option<i64>) -> Session<'_> {
+fn session_from(entries: &[HistoryEntry], given: Given, now_ms: Option<i64>) -> Session<'_> {
     let mut session = session_of(entries, now_ms);
     if given == Given::Cart {
         session.products.iter_mut().for_each(|seen| seen.weight = 1.0);

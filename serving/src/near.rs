@@ -25,6 +25,8 @@ pub(crate) fn published(value: &[u8]) -> Published {
 
 /// Reads of one key that are outdated on their way before it is read past the cache: it changes faster than it can be read.
 const ATTEMPTS: usize = 4;
+/// Room for a name in a key, which grows for longer ones.
+const TYPICAL_NAME: usize = 32;
 
 /// The cache, over a reader that follows changes.
 pub(crate) struct NearCache {
@@ -62,11 +64,20 @@ impl NearCache {
         self.reader.is_following()
     }
 
-    /// What is kept of `keys`, in their order: each as it was at the last change that this process has been told of.
-    pub(crate) fn held(&self, keys: &[String]) -> Found {
-        let found: Vec<Option<Published>> = keys.iter().map(|key| self.lists.held(key)).collect();
+    /// What is kept of the keys that begin with `prefix` and end with one of `names`, in the order of these: each as it was at
+    /// the last change that this process has been told of.
+    pub(crate) fn held(&self, prefix: &str, names: &[&str]) -> Found {
+        // An answer looks for dozens, nearly all of which are kept: no key of its own for each of them.
+        let mut key = String::with_capacity(prefix.len() + TYPICAL_NAME);
+        let look = |name: &&str| {
+            key.clear();
+            key.push_str(prefix);
+            key.push_str(name);
+            self.lists.held(&key)
+        };
+        let found: Vec<Option<Published>> = names.iter().map(look).collect();
         let misses = found.iter().filter(|list| list.is_none()).count();
-        metrics::cache("neighbours", "fresh", keys.len() - misses);
+        metrics::cache("neighbours", "fresh", names.len() - misses);
         metrics::cache("neighbours", "miss", misses);
         Found(found)
     }

@@ -93,14 +93,14 @@ impl Reader {
         }
     }
 
-    /// Neighbour lists in the order of `keys`: those kept in this process, the others as [`Self::published`] reads them.
+    /// Neighbour lists in the order of `products`: those kept in this process, the others as [`Self::published`] reads them.
     pub(crate) async fn lists(
         &self,
-        keys: &[String],
+        products: &[&str],
         complete: impl Fn(usize) -> bool,
     ) -> Read<Vec<Published>> {
         let near = match &self.stores.near {
-            Some(near) => self.near_lists(near, keys).await,
+            Some(near) => self.near_lists(near, products).await,
             None => None,
         };
         // In doubt about one, all are read the other way: that does not last.
@@ -109,20 +109,26 @@ impl Reader {
         {
             return Read { value: lists, degraded: None };
         }
-        let read = self.published(keys, complete).await;
+        let read = self.published(&self.neighbours_keys(products), complete).await;
         let lists = read.value.into_iter().map(|value| published(&value?)).collect();
         Read { value: lists, degraded: read.degraded }
     }
 
-    async fn near_lists(&self, near: &NearCache, keys: &[String]) -> Option<Vec<Published>> {
-        let found = match near.held(keys).complete() {
+    fn neighbours_keys(&self, products: &[&str]) -> Vec<String> {
+        products.iter().map(|product| names::neighbours_key(self.generation, product)).collect()
+    }
+
+    async fn near_lists(&self, near: &NearCache, products: &[&str]) -> Option<Vec<Published>> {
+        let prefix = names::neighbours_key(self.generation, "");
+        let found = match near.held(&prefix, products).complete() {
             Ok(lists) => return Some(lists),
             Err(found) => found,
         };
         if !near.is_following() {
             return None;
         }
-        let read = async |_| match near.read(keys, found).await {
+        let keys = self.neighbours_keys(products);
+        let read = async |_| match near.read(&keys, found).await {
             Ok(lists) => Ok(Some(lists)),
             // Keys have moved, say: that is no fault of the store, which can be asked the other way.
             Err(_) if !near.is_following() => Ok(None),

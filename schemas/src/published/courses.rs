@@ -17,53 +17,72 @@ pub struct Course(u16);
 /// A course, as a node of a tree: one event further into the past leads to a child.
 #[derive(Clone, Copy)]
 struct Node {
-    parent: u16,
     /// The child whose earliest event is on the last product; the others follow in the order of their products.
     first_child: u16,
     events: u8,
     /// Distinct products.
     products: u8,
-    /// Where the counts are of sessions that end like this.
-    ends: u16,
-    /// Where the counts are of sessions that are no more than this.
-    whole: u16,
+    /// Where its counts are: first those of sessions that end with its last three events, its last four and so on, then
+    /// those of sessions that are no more than this.
+    places: [Place; PLACES],
+    known_places: u8,
 }
 
-/// All courses, shorter ones first, and how many counts there are.
-const TREE: ([Node; COURSES], usize) = tree();
-const NODES: [Node; COURSES] = TREE.0;
+/// Where counts begin: of trials, then of returns to each product.
+#[derive(Clone, Copy)]
+struct Place {
+    at: u16,
+    products: u8,
+}
+
+/// By its last three events up to all six, or up to five and as a whole.
+const PLACES: usize = EVENTS + 1 - LEAST as usize;
+
+/// All courses, shorter ones first.
+static NODES: [Node; COURSES] = TREE.0;
+/// How many counts there are.
 const COUNTS: usize = TREE.1;
+const TREE: ([Node; COURSES], usize) = tree();
 
 const fn tree() -> ([Node; COURSES], usize) {
-    let none = Node { parent: 0, first_child: 0, events: 0, products: 0, ends: 0, whole: 0 };
+    let nowhere = Place { at: 0, products: 0 };
+    let none = Node { first_child: 0, events: 0, products: 0, places: [nowhere; PLACES], known_places: 0 };
     let mut nodes = [none; COURSES];
     let (mut at, mut free, mut counts) = (0, 1, 0);
     while at < COURSES {
-        let Node { events, products, .. } = nodes[at];
-        // A number of trials, and one of returns to each product.
-        let size = products as u16 + 1;
-        if events >= LEAST {
-            nodes[at].ends = counts;
-            counts += size;
+        let mut node = nodes[at];
+        if node.events >= LEAST {
+            counts = node.count_at(counts);
         }
-        if events > 0 && (events as usize) < EVENTS {
-            nodes[at].whole = counts;
-            counts += size;
+        // Its children end like this, but are more.
+        let ends = node;
+        if node.events > 0 && (node.events as usize) < EVENTS {
+            counts = node.count_at(counts);
         }
-        if (events as usize) < EVENTS {
-            nodes[at].first_child = free as u16;
+        if (node.events as usize) < EVENTS {
+            node.first_child = free as u16;
             let mut product = 0;
-            while product <= products {
-                let products = if product == products { products + 1 } else { products };
-                nodes[free] = Node { parent: at as u16, events: events + 1, products, ..none };
+            while product <= node.products {
+                let products = if product == node.products { node.products + 1 } else { node.products };
+                nodes[free] = Node { events: node.events + 1, products, ..ends };
                 free += 1;
                 product += 1;
             }
         }
+        nodes[at] = node;
         at += 1;
     }
     assert!(free == COURSES);
     (nodes, counts as usize)
+}
+
+impl Node {
+    /// Takes the next free counts for itself; returns the next free ones after these.
+    const fn count_at(&mut self, free: u16) -> u16 {
+        self.places[self.known_places as usize] = Place { at: free, products: self.products };
+        self.known_places += 1;
+        free + self.products as u16 + 1
+    }
 }
 
 impl Course {
@@ -73,7 +92,7 @@ impl Course {
     /// # Panics
     /// When the place is farther than the products of the course.
     pub fn after(self, place: usize) -> Self {
-        let node = NODES[usize::from(self.0)];
+        let node = &NODES[usize::from(self.0)];
         if usize::from(node.events) == EVENTS {
             return self;
         }
@@ -94,19 +113,9 @@ impl Course {
 
     /// Where its counts are, the coarsest first, each with its number of products.
     fn cells(self) -> impl Iterator<Item = (usize, usize)> {
-        let node = NODES[usize::from(self.0)];
-        let mut ends = [node; EVENTS];
-        let mut known = 0;
-        let mut next = node;
-        while next.events >= LEAST {
-            ends[known] = next;
-            known += 1;
-            next = NODES[usize::from(next.parent)];
-        }
-        let is_whole = node.events > 0 && usize::from(node.events) < EVENTS;
-        let whole = is_whole.then_some((usize::from(node.whole), usize::from(node.products)));
-        let end = move |at: usize| (usize::from(ends[at].ends), usize::from(ends[at].products));
-        (0..known).rev().map(end).chain(whole)
+        let node = &NODES[usize::from(self.0)];
+        let known = &node.places[..usize::from(node.known_places)];
+        known.iter().map(|place| (usize::from(place.at), usize::from(place.products)))
     }
 }
 

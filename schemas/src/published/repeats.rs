@@ -94,16 +94,18 @@ impl RepeatTable {
     ) {
         self.courses.observe(course, distance);
         for (place, &seen) in times.iter().enumerate() {
-            let index = Self::index(times.len(), place, seen.into(), last_step);
+            let index = Self::index(times.len(), place, seen, last_step);
             let cell = &mut self.cells[index];
             cell.trials += 1;
             cell.returns += u64::from(distance == Some(place as u32));
         }
     }
 
-    /// The counts for the product `distance` distinct products ago, seen `times` times, in a session of `length` (from 1).
-    pub fn cell(&self, length: usize, distance: usize, times: usize, last_step: LastStep) -> RepeatCell {
-        self.cells[Self::index(length, distance, times, last_step)]
+    /// The counts for the product `distance` distinct products ago in a session of `length` (from 1): a row for each number of
+    /// times that it was seen ([`Self::row_of`]), in it those of each last step.
+    pub fn place(&self, length: usize, distance: usize) -> &[[RepeatCell; Self::STEPS]] {
+        let start = Self::index(length, distance, 1, LastStep::First);
+        self.cells[start..start + Self::TIMES * Self::STEPS].as_chunks().0
     }
 
     /// The counts by the order of events.
@@ -116,8 +118,7 @@ impl RepeatTable {
         let mut total = RepeatCell::default();
         for length in 1..=Self::LENGTHS {
             for distance in 0..length {
-                let start = Self::index(length, distance, 1, LastStep::First);
-                for cell in &self.cells[start..start + Self::TIMES * Self::STEPS] {
+                for cell in self.place(length, distance).as_flattened() {
                     // Each such event is a trial of every place, and of the first for certain.
                     let trials = if distance == 0 { cell.trials } else { 0 };
                     total.trials = total.trials.saturating_add(trials);
@@ -128,11 +129,15 @@ impl RepeatTable {
         total
     }
 
-    fn index(length: usize, distance: usize, times: usize, last_step: LastStep) -> usize {
+    /// The row of [`Self::place`] for what was seen `times` times.
+    pub fn row_of(times: u8) -> usize {
+        usize::from(times).clamp(1, Self::TIMES) - 1
+    }
+
+    fn index(length: usize, distance: usize, times: u8, last_step: LastStep) -> usize {
         let length = length.clamp(1, Self::LENGTHS);
         let place = length * (length - 1) / 2 + distance.min(length - 1);
-        let times = times.clamp(1, Self::TIMES) - 1;
-        (place * Self::TIMES + times) * Self::STEPS + last_step as usize
+        (place * Self::TIMES + Self::row_of(times)) * Self::STEPS + last_step as usize
     }
 
     /// Adds another partition's counts.
@@ -192,15 +197,19 @@ mod tests {
         SessionShape { times: times.to_vec(), last_step: LastStep::New, course: Course::default().after(0) }
     }
 
+    fn cell(table: &RepeatTable, length: usize, distance: usize, times: u8) -> RepeatCell {
+        table.place(length, distance)[RepeatTable::row_of(times)][LastStep::New as usize]
+    }
+
     #[test]
     fn every_place_of_a_session_gets_a_trial_and_one_at_most_a_return() {
         let mut table = RepeatTable::default();
         table.observe(&shape(&[1, 2]), Some(1));
         table.observe(&shape(&[1, 2]), None);
-        assert_eq!(table.cell(2, 0, 1, LastStep::New), RepeatCell { trials: 2, returns: 0 });
-        assert_eq!(table.cell(2, 1, 2, LastStep::New), RepeatCell { trials: 2, returns: 1 });
-        assert_eq!(table.cell(2, 1, 1, LastStep::New), RepeatCell::default());
-        assert_eq!(table.cell(2, 0, 1, LastStep::Same), RepeatCell::default());
+        assert_eq!(cell(&table, 2, 0, 1), RepeatCell { trials: 2, returns: 0 });
+        assert_eq!(cell(&table, 2, 1, 2), RepeatCell { trials: 2, returns: 1 });
+        assert_eq!(cell(&table, 2, 1, 1), RepeatCell::default());
+        assert_eq!(table.place(2, 0)[0][LastStep::Same as usize], RepeatCell::default());
         assert_eq!(table.total(), RepeatCell { trials: 2, returns: 1 });
     }
 
@@ -208,10 +217,9 @@ mod tests {
     fn what_is_beyond_the_table_counts_at_its_edge() {
         let mut table = RepeatTable::default();
         table.observe(&shape(&[200; 40]), Some(39));
-        let edge =
-            table.cell(RepeatTable::LENGTHS, RepeatTable::LENGTHS - 1, RepeatTable::TIMES, LastStep::New);
+        let edge = cell(&table, RepeatTable::LENGTHS, RepeatTable::LENGTHS - 1, RepeatTable::TIMES as u8);
         assert_eq!(edge, RepeatCell { trials: 31, returns: 1 });
-        assert_eq!(table.cell(99, 99, 99, LastStep::New), edge);
+        assert_eq!(cell(&table, 99, 99, 99), edge);
     }
 
     #[test]

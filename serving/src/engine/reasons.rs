@@ -77,14 +77,7 @@ mod tests {
         const DAY_MS: i64 = 24 * 3_600_000;
         let entries =
             [HistoryEntry { product_id: "kettle".into(), kind: EventKind::Purchase, timestamp_ms: DAY_MS }];
-        let item = Ranked {
-            product_id: "teapot".into(),
-            score: 1.0,
-            category: String::new(),
-            repeat: false,
-            because: 0,
-            count: 2,
-        };
+        let item = Ranked { product_id: "teapot".into(), score: 1.0, repeat: false, because: 0, count: 2 };
         let text = |now_ms: i64| {
             let session = session_of(&entries, Some(now_ms));
             ranked(&item, &session, &entries, Given::Session).unwrap().text

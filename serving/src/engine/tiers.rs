@@ -16,13 +16,12 @@ pub(crate) struct Tiers<'a> {
     filter: &'a Filter<'a>,
     explain: bool,
     items: Vec<Item>,
-    taken: HashSet<String, RandomState>,
     degraded: Option<Degraded>,
 }
 
 impl<'a> Tiers<'a> {
     pub(crate) fn new(k: usize, filter: &'a Filter<'a>, explain: bool) -> Self {
-        Self { k, filter, explain, items: Vec::with_capacity(k), taken: HashSet::default(), degraded: None }
+        Self { k, filter, explain, items: Vec::with_capacity(k), degraded: None }
     }
 
     /// Takes what was ranked for the session, which the filter has seen already.
@@ -52,15 +51,19 @@ impl<'a> Tiers<'a> {
             return;
         }
         self.degraded = self.degraded.max(lists.degraded);
+        // Most answers are full before this: only now it matters what they have.
+        let mut taken: HashSet<String, RandomState> =
+            self.items.iter().map(|item| item.product_id.clone()).collect();
         for entry in lists.value.of(window) {
             if self.items.len() == self.k {
                 break;
             }
-            if !self.taken.contains(&entry.product_id)
+            if !taken.contains(&entry.product_id)
                 && self.filter.keep(&entry.product_id, &entry.category)
                 && belongs(entry)
             {
                 let reason = self.explain.then(|| reasons::trending(entry, window, category));
+                taken.insert(entry.product_id.clone());
                 self.push(entry.product_id.clone(), entry.score as f64, tier, reason);
             }
         }
@@ -87,7 +90,6 @@ impl<'a> Tiers<'a> {
     }
 
     fn push(&mut self, product_id: String, score: f64, source: Tier, reason: Option<Reason>) {
-        self.taken.insert(product_id.clone());
         let rank = self.items.len() as u32 + 1;
         self.items.push(Item { product_id, score, rank, source, reason });
     }

@@ -53,10 +53,12 @@ fn gated(returns: usize) -> (Arc<Gated>, Arc<NearCache>) {
 }
 
 async fn get(near: &NearCache, keys: &[&str]) -> Vec<u64> {
-    let keys: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
-    let lists = match near.held(&keys).complete() {
+    let lists = match near.held("", keys).complete() {
         Ok(lists) => lists,
-        Err(found) => near.read(&keys, found).await.unwrap(),
+        Err(found) => {
+            let keys: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
+            near.read(&keys, found).await.unwrap()
+        }
     };
     lists.iter().map(offset).collect()
 }

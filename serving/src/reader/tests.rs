@@ -70,12 +70,14 @@ async fn asked_at_once(goes_on: bool) -> Option<Degraded> {
     let count = config.breaker_failures as usize;
     let watched = Arc::new(Watched { is_following: true.into(), goes_on, all_there: Barrier::new(count) });
     let store = Refusing { held: MemoryServingStore::new(), watched };
-    let keys: Vec<[String; 1]> = (0..count).map(|number| [format!("list-{number}")]).collect();
+    let products: Vec<String> = (0..count).map(|number| format!("product-{number}")).collect();
     let list = NeighbourList { version: Version::of(1, 1), ..NeighbourList::default() };
     let value: Bytes = list.encode().into();
-    store.put_many(keys.iter().flatten().map(|key| (key.clone(), value.clone())).collect()).await.unwrap();
+    let published = |product: &String| (names::neighbours_key(1, product), value.clone());
+    store.put_many(products.iter().map(published).collect()).await.unwrap();
     let reader = Reader::new(&config, ("", 1), Arc::new(store), None);
-    let reads = join_all(keys.iter().map(|key| reader.lists(key, |_| true))).await;
+    let asked: Vec<[&str; 1]> = products.iter().map(|product| [product.as_str()]).collect();
+    let reads = join_all(asked.iter().map(|one| reader.lists(one, |_| true))).await;
     reads.into_iter().filter_map(|read| read.degraded).max()
 }
 
