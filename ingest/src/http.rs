@@ -11,6 +11,7 @@ mod events;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod items;
+mod params;
 mod products;
 mod users;
 

@@ -3,17 +3,22 @@
 
 mod exposition;
 mod series;
+mod sparing;
 pub mod traces;
 
+use std::io::IsTerminal;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use metrics::{describe_counter, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 pub use self::exposition::{Exposition, Family, Kind};
 pub use self::series::Series;
+use self::sparing::Sparing;
 pub use self::traces::init_traces;
 use crate::config::{LogConfig, LogFormat};
 
@@ -29,15 +34,20 @@ const SIZES: [f64; 10] = [1.0, 4.0, 16.0, 64.0, 256.0, 1_024.0, 4_096.0, 16_384.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Sends logs to standard error as the configuration says. Does nothing when a subscriber is already set.
+/// What a library repeats is mostly left out.
 /// An invalid filter falls back to `info`; [`LogConfig::validate`] refuses it beforehand.
 pub fn init_tracing(config: &LogConfig) {
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // The only error is that another subscriber is set already, which is what is wanted then.
-    let _ = match config.format {
-        LogFormat::Pretty => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // On a terminal colours are on unless `NO_COLOR` says otherwise.
+    let lines = if std::io::stderr().is_terminal() { lines } else { lines.with_ansi(false) };
+    let lines = match config.format {
+        LogFormat::Pretty => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(Sparing::default())).with(filter);
+    // The only error is that another subscriber is set already, which is what is wanted then.
+    let _ = subscriber.try_init();
 }
 
 /// The process's metrics, for rendering. Cheap to clone.
@@ -74,6 +84,11 @@ pub fn describe_metrics() {
         "HTTP requests by `service`, `route`, `method` and `status`. Alert when the share of `5xx` stays above 1 % for 5 \
          minutes"
     );
+    describe_counter!(
+        LEFT_OUT,
+        "Messages of a library that were not logged, because it said the same again and again, by `target`, the place in the \
+         library. No alert: what was the matter is in the log, and in the alerts on servers that are away"
+    );
     describe_histogram!(
         HTTP_SECONDS,
         "Time to the head of an HTTP answer by `service`, `route`, `method` and `status`. Alert when the 99th percentile \
@@ -85,6 +100,8 @@ pub fn describe_metrics() {
 pub(crate) const HTTP_REQUESTS: &str = "http_requests_total";
 /// Their time.
 pub(crate) const HTTP_SECONDS: &str = "http_request_duration_seconds";
+/// Messages of libraries that were left out of the log.
+const LEFT_OUT: &str = "log_messages_left_out_total";
 
 impl std::fmt::Debug for MetricsHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -20,7 +20,13 @@ use clap::{Parser, Subcommand};
 
 use crate::{rebuild, state};
 
+/// Exit code when a command or option is not understood (`EX_USAGE` of `sysexits.h`): 2, which is usual, says of several
+/// commands that something is behind or was rejected, and a script must not take a typing error for that.
+pub const MISUSED: u8 = 64;
+
 /// Real-time recommendations for shops
+///
+/// Exit code 64 = a command or option is not understood; the others stand in the help of each command.
 #[derive(Debug, Parser)]
 #[command(name = "shopsmart", version, arg_required_else_help = true)]
 pub struct Cli {
@@ -43,14 +49,19 @@ enum Command {
     /// Send an event file to a running server
     ///
     /// The file is CSV, plain or gzip, with the columns timestamp_ms, user_id, item_id, event_type and category_id
-    /// (empty where unknown), sorted by time. It is sent as an import: old events are welcome, and where the server
-    /// has keys, an admin key is needed. Each user's events arrive in the file's order. Event ids are made of row and
-    /// content, so a row that is sent twice counts once (the server knows the last 1,024 events of each user). A replay
-    /// that was interrupted, or whose server was away for too long, goes on where it was when the same command is given
-    /// again.
+    /// (empty where unknown), sorted by time. It is sent as an import: old events are taken, and where the server has
+    /// keys, an admin key is needed. Each user's events arrive in the file's order.
     ///
-    /// Exit code: 0 = every row was taken, 2 = some rows were rejected, 1 = it could not be done,
-    /// 130 = interrupted.
+    /// Old events are for a fresh folder, or empty topics: an event more than 30 days behind the newest one of its
+    /// partition is too late and not applied, so events of today keep out those of last year. Where the server says what it
+    /// has (`dev` does), this is warned of, and in the end you see how many were applied, duplicate or too late.
+    ///
+    /// A replay that was interrupted, or whose server was away for too long, goes on where it was when the same command is
+    /// given again. A file that was sent completely is not sent again without --from-start. Event ids are made of row and
+    /// content, so a row that is sent twice counts once as long as it is among the last 1,024 events of its user.
+    ///
+    /// Exit code: 0 = every row was taken, by this run or earlier ones, 2 = some rows were rejected, 1 = it could not be
+    /// done, 130 = interrupted. Rows that were taken and turn out too late do not change it.
     Replay(replay::ReplayArgs),
     /// Write an event file of simulated shoppers, for `replay`
     ///

@@ -150,7 +150,13 @@ fn unavailable(error: reqwest::Error) -> CallError {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    CallError::Unavailable { reason: cause.to_string(), retry_after: None }
+    let reason = match error.url() {
+        Some(url) if error.is_connect() => {
+            format!("{} cannot be reached: {cause}", url.origin().ascii_serialization())
+        }
+        _ => cause.to_string(),
+    };
+    CallError::Unavailable { reason, retry_after: None }
 }
 
 async fn refusal(status: StatusCode, response: Response) -> CallError {

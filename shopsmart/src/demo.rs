@@ -75,7 +75,7 @@ pub async fn run(options: DemoOptions, stop: CancellationToken) -> Result<Summar
         }
     };
     let end = CancellationToken::new();
-    let dev = DevOptions { listen: options.listen, data, partitions: PARTITIONS };
+    let dev = DevOptions { listen: options.listen, data, partitions: Some(PARTITIONS) };
     let dev = dev::start(dev, end.clone()).await?;
     let url = format!("http://{}", dev.addr);
     let mut services = pin!(dev.wait());

@@ -1,5 +1,6 @@
 //! All three services in one process on embedded parts.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use stream_processor::{Admin, Parts, Processor, ProcessorConfig};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
 
 use crate::embedded;
 
@@ -28,8 +30,8 @@ pub struct DevOptions {
     pub listen: SocketAddr,
     /// Folder of the log and the state; made when absent.
     pub data: PathBuf,
-    /// Partitions of the topics, when they are created.
-    pub partitions: u32,
+    /// Partitions of the topics; [`PARTITIONS`] when they are created and none are asked for.
+    pub partitions: Option<u32>,
 }
 
 /// The running services.
@@ -39,6 +41,9 @@ pub struct Dev {
     pub addr: SocketAddr,
     running: JoinHandle<Result<(), LifecycleError>>,
 }
+
+/// Partitions of topics that are created.
+pub const PARTITIONS: u32 = 4;
 
 /// How long the processor may take to flush when it is told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -64,10 +69,11 @@ pub async fn start(options: DevOptions, stop: CancellationToken) -> Result<Dev> 
     let metrics = telemetry::install_metrics();
     let parts = embedded::open(&options.data).await?;
 
+    let partitions = options.partitions.unwrap_or(PARTITIONS);
     let config = ProcessorConfig {
         generation: embedded::GENERATION,
-        events_partitions: options.partitions,
-        activity_partitions: options.partitions,
+        events_partitions: partitions,
+        activity_partitions: partitions,
         // A flush costs one fsync here: often is cheap, and shortens what a restart does again.
         flush_interval_ms: 2_000,
         fallback_interval_ms: 4_000,
@@ -75,6 +81,13 @@ pub async fn start(options: DevOptions, stop: CancellationToken) -> Result<Dev> 
     };
     let admin = Admin::new(keys.clone(), &config);
     let processor = Processor::prepare(parts.clone(), config).await?;
+    let existing = parts.log.describe(&parts.topics.events).await?.partitions;
+    anyhow::ensure!(
+        options.partitions.is_none_or(|wanted| wanted == existing),
+        "--partitions is {partitions}, but {} has {existing}, which cannot be changed: leave the option out, or choose another \
+         folder and replay the events into it",
+        options.data.display()
+    );
     admin.started(processor.clone());
     let serving = serving(&parts, &keys);
     let http = HttpConfig { listen: addr, ..HttpConfig::default() };
@@ -90,6 +103,7 @@ pub async fn start(options: DevOptions, stop: CancellationToken) -> Result<Dev> 
     let mut description = ingest::openapi();
     description.merge(serving::openapi());
     description.merge(stream_processor::openapi());
+    describe_all(&mut description);
     let router = ingest
         .merge(serving.router())
         .merge(admin.router())
@@ -137,6 +151,19 @@ pub async fn start(options: DevOptions, stop: CancellationToken) -> Result<Dev> 
     #[allow(clippy::disallowed_methods, reason = "waited for in Dev::wait")]
     let running = tokio::spawn(lifecycle.run());
     Ok(Dev { addr, running })
+}
+
+/// What the merged documents have of the first one alone, or of several.
+fn describe_all(description: &mut OpenApi) {
+    description.info.title = "ShopSmart".to_owned();
+    description.info.description = Some(
+        "Events, the catalog, recommendations, trending products, histories, lag and dead letters."
+            .to_owned(),
+    );
+    if let Some(tags) = &mut description.tags {
+        let mut known = HashSet::new();
+        tags.retain(|tag| known.insert(tag.name.clone()));
+    }
 }
 
 fn serving(parts: &Parts, keys: &Keys) -> Serving {

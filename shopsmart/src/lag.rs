@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -68,7 +68,10 @@ struct Other {
 /// # Errors
 /// When the server does not answer.
 pub async fn once(client: &Client, show: Show, limits: Limits) -> Result<ExitCode> {
-    let (answer, report) = ask(client).await?;
+    let (answer, report) = ask(client).await.context(
+        "the lag is known to `shopsmart dev` and to each copy of the stream processor (by default on port 8082): give the \
+         address of one with --url",
+    )?;
     match show {
         Show::Json => println!("{answer}"),
         Show::Table => print!("{}", table(&report)),
@@ -94,7 +97,7 @@ pub async fn watch(client: &Client, show: Show, stop: &CancellationToken) -> Res
             (None, _) => return Ok(()),
             (Some(Ok((answer, _))), Show::Json) => println!("{answer}"),
             (Some(Ok((_, report))), Show::Table) => print!("{clear}{}", table(&report)),
-            (Some(Err(error @ CallError::Unavailable { .. })), _) => eprintln!("{}: {error}", client.base()),
+            (Some(Err(error @ CallError::Unavailable { .. })), _) => eprintln!("{error}"),
             (Some(Err(refused)), _) => return Err(refused.into()),
         }
         if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {

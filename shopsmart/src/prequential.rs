@@ -46,7 +46,7 @@ pub async fn through_pipeline(log: &EventLog, progress: impl Fn(usize, usize)) -
     let folder = TempDir::with_prefix("shopsmart-evaluate-").context("cannot make a temporary folder")?;
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let end = CancellationToken::new();
-    let options = DevOptions { listen, data: folder.path().join("data"), partitions: PARTITIONS };
+    let options = DevOptions { listen, data: folder.path().join("data"), partitions: Some(PARTITIONS) };
     let dev = dev::start(options, end.clone()).await?;
     let client = Client::new(&format!("http://{}", dev.addr), None)?;
     let counted = count(&client, log, progress).await;

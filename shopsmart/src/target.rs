@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use catalog::Catalog;
 use schemas::names::Topics;
 use serde::{Deserialize, Serialize};
@@ -71,7 +71,13 @@ impl Target {
                 let settings = Settings::load(file.as_deref())?;
                 let generation = settings.processor.generation;
                 let state = wiring::cql(&settings.cql)?;
-                state.migrate().await?;
+                state.migrate().await.with_context(|| {
+                    let servers = settings.cql.contact_points.join(", ");
+                    format!(
+                        "the state store is looked for at {servers} (see cql.contact_points and --config; for a folder of \
+                         `shopsmart dev`, give --data)"
+                    )
+                })?;
                 let parts = Parts {
                     log: wiring::kafka(&settings.kafka)?,
                     state,

@@ -132,8 +132,11 @@ fn families(text: &str) -> (BTreeSet<&str>, BTreeMap<&str, &str>) {
 async fn all_that_a_running_server_counts_is_described() {
     let dir = tempfile::tempdir().unwrap();
     let stop = CancellationToken::new();
-    let options =
-        DevOptions { listen: (Ipv4Addr::LOCALHOST, 0).into(), data: dir.path().join("data"), partitions: 2 };
+    let options = DevOptions {
+        listen: (Ipv4Addr::LOCALHOST, 0).into(),
+        data: dir.path().join("data"),
+        partitions: Some(2),
+    };
     let dev = dev::start(options, stop.clone()).await.unwrap();
     let url = format!("http://{}", dev.addr);
     let client = Client::new(&url, None).unwrap();

@@ -92,7 +92,7 @@ async fn a_file_replayed_twice_counts_once() {
     write_csv(shop, period, std::fs::File::create(&file).unwrap()).unwrap();
 
     let stop = CancellationToken::new();
-    let options = DevOptions { listen: free_port(), data: dir.path().join("data"), partitions: 4 };
+    let options = DevOptions { listen: free_port(), data: dir.path().join("data"), partitions: Some(4) };
     let dev = dev::start(options, stop.clone()).await.unwrap();
     let url = format!("http://{}", dev.addr);
     let client = Client::new(&url, None).unwrap();

@@ -5,6 +5,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
+use event_log::{NewRecord, ProducerMode};
 use serde_json::{Value, json};
 use shopsmart::embedded;
 use stores::{Row, Table};
@@ -88,6 +89,78 @@ async fn verify_names_a_damaged_row_and_exits_with_1() {
     put(folder.path(), sound).await;
     let (code, said) = verify(folder.path()).await;
     assert_eq!(code, Some(0), "{said}");
+}
+
+/// Puts an event on the log that no processor works on.
+async fn append(data: &Path) {
+    let parts = embedded::open_existing(data).await.unwrap();
+    let mode = ProducerMode::Bounded { ack_timeout_ms: 10_000, linger_ms: 0 };
+    let record = NewRecord {
+        topic: parts.topics.events.as_str().into(),
+        partition: None,
+        key: Bytes::from_static(b"u:late"),
+        value: Bytes::from_static(b"nobody has looked at it"),
+        traceparent: None,
+    };
+    parts.log.producer(mode).unwrap().append(record).unwrap().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_stored_yet_is_told_beside_digest_and_proof() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path()).await;
+    let data = folder.path().to_str().unwrap();
+    let said = async |command: &str| {
+        let Output { status, stdout, stderr } =
+            program(&["state", command, "--data", data]).output().await.unwrap();
+        assert!(status.success());
+        (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    };
+    let (digest, warning) = said("digest").await;
+    assert!(digest.starts_with("exact=") && warning.is_empty(), "{digest}{warning}");
+    append(folder.path()).await;
+    for command in ["digest", "verify"] {
+        let (_, warning) = said(command).await;
+        assert!(
+            warning.contains("1 events and 0 updates of the log are not in the stored state"),
+            "{warning}"
+        );
+    }
+    assert_eq!(said("digest").await.0, digest, "the state is what it was");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_that_the_folder_does_not_have_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path()).await;
+    let data = folder.path().to_str().unwrap();
+    let arguments = ["dev", "--listen", "127.0.0.1:0", "--data", data, "--partitions", "8"];
+    let refused = program(&arguments).output().await.unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        said.contains("--partitions is 8, but ") && said.contains(" has 4, which cannot be changed"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn misuse_has_an_exit_code_of_its_own() {
+    for (arguments, code) in
+        [(&["lag", "--max-seconds", "abc"][..], 64), (&["nonsense"], 64), (&[], 64), (&["lag", "--help"], 0)]
+    {
+        assert_eq!(program(arguments).output().await.unwrap().status.code(), Some(code), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_be_reached_is_named() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{nobody}");
+    let refused = program(&["lag", "--url", &url]).output().await.unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains(&format!("{url} cannot be reached: ")) && said.contains("port 8082"), "{said}");
 }
 
 #[tokio::test]

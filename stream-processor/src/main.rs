@@ -27,6 +27,9 @@ struct Args {
     /// Configuration file (TOML); environment variables SHOPSMART__SECTION__KEY override it
     #[arg(long, env = "SHOPSMART_CONFIG")]
     config: Option<PathBuf>,
+    /// Listen beyond loopback though no API keys are configured
+    #[arg(long)]
+    insecure: bool,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -42,8 +45,8 @@ struct Settings {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let settings: Settings =
-        config::load(Args::parse().config.as_deref(), "SHOPSMART", &Settings::default())?;
+    let args = Args::parse();
+    let settings: Settings = config::load(args.config.as_deref(), "SHOPSMART", &Settings::default())?;
     let Settings { log, traces, kafka, redis, cql, processor: config } = settings;
     log.validate("log")?;
     traces.validate("traces")?;
@@ -55,7 +58,7 @@ async fn main() -> anyhow::Result<()> {
     let _export = telemetry::init_traces(&traces, "stream-processor")?;
     let metrics = telemetry::install_metrics();
     let keys = Keys::load(config.keys.clone(), config.keys_file.clone(), "processor")?;
-    keys.check_listen(config.listen, config.insecure, "processor.listen")?;
+    keys.check_listen(config.listen, args.insecure || config.insecure, "processor.listen")?;
     let http = HttpConfig { listen: config.listen, ..HttpConfig::default() };
     let listener = TcpListener::bind(http.listen).await.context("cannot listen: see processor.listen")?;
 

@@ -51,8 +51,10 @@ codes! {
     InvalidImportHeader = "invalid_import_header", 400, "X-Import not understood";
 
     // An event or product as a whole.
-    /// JSON, but not an object, or a field stands in it twice.
+    /// JSON, but not an object.
     NotAnObject = "not_an_object", 422, "Not an object";
+    /// A field stands in it twice.
+    DuplicateField = "duplicate_field", 422, "Field given twice";
     /// Larger than one event or product may be.
     TooLarge = "too_large", 413, "Event or product too large";
 
@@ -89,7 +91,7 @@ codes! {
     InvalidPrice = "invalid_price", 422, "Price invalid";
     /// `currency` is not a three-letter code.
     InvalidCurrency = "invalid_currency", 422, "Currency invalid";
-    /// `metadata` or `attributes` is not an object, or nested too deeply.
+    /// `metadata` is not an object, or nested too deeply.
     InvalidMetadata = "invalid_metadata", 422, "Metadata invalid";
     /// `timestamp` is not a time.
     InvalidTimestamp = "invalid_timestamp", 422, "Timestamp invalid";
@@ -109,4 +111,6 @@ codes! {
     InvalidImageUrl = "invalid_image_url", 422, "Image address invalid";
     /// `active` is not a boolean.
     InvalidActive = "invalid_active", 422, "Active flag invalid";
+    /// `attributes` is not an object, or nested too deeply.
+    InvalidAttributes = "invalid_attributes", 422, "Attributes invalid";
 }

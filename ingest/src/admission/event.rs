@@ -103,7 +103,7 @@ fn admit(json: Json<'_>, given: &Circumstances) -> Result<Admitted, Rejection> {
             Code::InvalidRecommendationId,
             "recommendation_id",
         )?,
-        metadata: object::text(json.metadata, "metadata")?,
+        metadata: object::text(json.metadata, Code::InvalidMetadata, "metadata")?,
     };
     Ok(Admitted { user, event, clamped: time.clamped })
 }

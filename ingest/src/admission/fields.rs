@@ -32,7 +32,11 @@ impl Field<'_> {
             Self::Absent => "nothing",
             Self::Text(_) => "a text",
             Self::Integer(_) => "an integer",
-            Self::Fraction(_) => "a fraction",
+            // serde reads integers of more than 64 bits as this, too.
+            Self::Fraction(number) if *number >= u64::MAX as f64 || *number <= i64::MIN as f64 => {
+                "a number of more than 64 bits"
+            }
+            Self::Fraction(_) => "a decimal number",
             Self::Boolean(_) => "a boolean",
             Self::Compound => "a list or an object",
         }
@@ -59,7 +63,8 @@ pub(super) fn read_object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Re
         });
     }
     serde_json::from_str(json).map_err(|error| match error.classify() {
-        Category::Data => Rejection::new(Code::NotAnObject, error.to_string()),
+        // Each field takes whatever stands there, so nothing else can be wrong with an object's data.
+        Category::Data => Rejection::new(Code::DuplicateField, error.to_string()),
         _ => malformed(&error),
     })
 }
@@ -135,6 +140,21 @@ mod tests {
         ];
         for (json, expected) in cases {
             assert_eq!(serde_json::from_str::<Field<'_>>(json).unwrap(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_called_what_it_is() {
+        for (json, expected) in [
+            ("18446744073709551615", "an integer"),
+            ("-9223372036854775808", "an integer"),
+            ("18446744073709551616", "a number of more than 64 bits"),
+            ("-9223372036854775809", "a number of more than 64 bits"),
+            ("1180591620717411303424", "a number of more than 64 bits"),
+            ("2.5", "a decimal number"),
+            ("2.0", "a decimal number"),
+        ] {
+            assert_eq!(serde_json::from_str::<Field<'_>>(json).unwrap().kind(), expected, "{json}");
         }
     }
 

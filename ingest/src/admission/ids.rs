@@ -116,8 +116,11 @@ fn no_value(id: &str) -> bool {
 fn somebody<'a>(id: &'a str, name: &'static str) -> Result<&'a str, Rejection> {
     let trimmed = id.trim();
     if no_value(trimmed) || NOBODY.iter().any(|junk| trimmed.eq_ignore_ascii_case(junk)) {
-        let detail: Cow<'static, str> =
-            format!("`{name}` is {id:?}, which stands for nobody; use `anonymous_id` for visitors").into();
+        let instead = match name {
+            "user_id" => "use `anonymous_id` for visitors",
+            _ => "give each visitor an id of its own",
+        };
+        let detail = format!("`{name}` is {id:?}, which stands for nobody; {instead}");
         return Err(Rejection::new(Code::JunkUserId, detail));
     }
     Ok(id)
@@ -151,6 +154,15 @@ mod tests {
             assert_eq!(refused.code, Code::JunkUserId, "{id:?}");
             assert_eq!(user(Field::Absent, text(id)).unwrap_err().code, Code::JunkUserId, "{id:?}");
         }
+    }
+
+    #[test]
+    fn who_sends_an_id_that_stands_for_nobody_is_told_what_to_send_instead() {
+        let known = user(text(""), Field::Absent).unwrap_err();
+        assert!(known.detail.ends_with("use `anonymous_id` for visitors"), "{known:?}");
+        let anonymous = user(Field::Absent, text("")).unwrap_err();
+        assert!(anonymous.detail.starts_with("`anonymous_id` is"), "{anonymous:?}");
+        assert!(anonymous.detail.ends_with("give each visitor an id of its own"), "{anonymous:?}");
     }
 
     #[test]

@@ -8,17 +8,17 @@ use super::{Code, Rejection};
 const MAX_DEPTH: usize = 8;
 
 /// The object's text; empty where there is none.
-pub(super) fn text(value: Option<&RawValue>, name: &'static str) -> Result<String, Rejection> {
+pub(super) fn text(value: Option<&RawValue>, code: Code, name: &'static str) -> Result<String, Rejection> {
     let json = match value.map(RawValue::get) {
         None | Some("null") => return Ok(String::new()),
         Some(json) => json,
     };
     if !json.starts_with('{') {
-        return Err(Rejection::new(Code::InvalidMetadata, format!("`{name}` is not an object")));
+        return Err(Rejection::new(code, format!("`{name}` is not an object")));
     }
     if depth(json) > MAX_DEPTH {
         let detail = format!("`{name}` is nested more than {MAX_DEPTH} levels deep");
-        return Err(Rejection::new(Code::InvalidMetadata, detail));
+        return Err(Rejection::new(code, detail));
     }
     Ok(json.to_owned())
 }

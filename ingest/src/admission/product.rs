@@ -70,7 +70,7 @@ fn admit(json: Json<'_>, received_at_ms: i64) -> Result<Product, Rejection> {
             Field::Boolean(active) => active,
             _ => return Err(Rejection::new(Code::InvalidActive, "`active` is neither true nor false")),
         },
-        attributes: object::text(json.attributes, "attributes")?,
+        attributes: object::text(json.attributes, Code::InvalidAttributes, "attributes")?,
         updated_at_ms: received_at_ms,
     })
 }
@@ -156,6 +156,14 @@ mod tests {
     fn a_product_is_active_unless_it_says_otherwise() {
         assert!(admit(r#""name":"x""#).unwrap().active);
         assert_eq!(admit(r#""active":"yes""#), Err(Code::InvalidActive));
+    }
+
+    #[test]
+    fn attributes_are_an_object_of_at_most_eight_levels() {
+        let deep = format!("{}1{}", r#"{"a":"#.repeat(9), "}".repeat(9));
+        for bad in ["[1]", r#""red""#, &deep] {
+            assert_eq!(admit(&format!(r#""attributes":{bad}"#)), Err(Code::InvalidAttributes), "{bad}");
+        }
     }
 
     #[test]

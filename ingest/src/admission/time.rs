@@ -1,6 +1,7 @@
 //! When something happened: reading times, and correcting them for clocks that are wrong.
 
-use schemas::event::{MAX_AHEAD_MS, MAX_LATE_MS, MAX_TIME_MS};
+use jiff::fmt::temporal::Pieces;
+use schemas::event::{MAX_AHEAD_MS, MAX_LATE_MS};
 use serde_json::value::RawValue;
 
 use super::fields::Field;
@@ -8,6 +9,14 @@ use super::{Circumstances, Code, Rejection};
 
 /// Whole numbers in this range are seconds since 1970 sent by mistake: read as milliseconds they would all lie in 1970.
 const LOOKS_LIKE_SECONDS: std::ops::Range<i64> = 1_000_000_000..100_000_000_000;
+
+/// The latest time that is accepted, which is the latest that jiff has: in every offset it lies within the year 9999.
+const LATEST_MS: i64 = 253_402_207_200_999;
+/// What is accepted, in words.
+const ACCEPTED: &str = "1970-01-01T00:00:00Z to 9999-12-30T22:00:00Z";
+
+/// RFC 3339 has offsets of less than a day. jiff takes some that are longer, and no place on earth has one.
+const OFFSETS_BELOW_S: u32 = 24 * 3600;
 
 /// The time of an event, and whether it had to be moved.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,22 +63,36 @@ pub(crate) fn batch_sent_at(value: Option<&RawValue>) -> Result<Option<i64>, Rej
 fn parse(field: Field<'_>, code: Code, name: &'static str) -> Result<Option<i64>, Rejection> {
     let ms = match &field {
         Field::Absent => return Ok(None),
-        Field::Integer(ms) => i64::try_from(*ms).ok(),
+        Field::Integer(ms) => Some(i64::try_from(*ms).unwrap_or(i64::MAX)),
         // Browsers' high-resolution clocks give fractions of a millisecond.
         Field::Fraction(ms) => Some(*ms as i64),
-        Field::Text(text) => text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond),
+        Field::Text(text) => rfc_3339(text),
         _ => None,
     };
+    let is_text = matches!(field, Field::Text(_));
     let refuse = |detail: String| Err(Rejection::new(code, detail));
     match ms {
-        Some(ms) if !matches!(field, Field::Text(_)) && LOOKS_LIKE_SECONDS.contains(&ms) => {
+        Some(ms) if !is_text && LOOKS_LIKE_SECONDS.contains(&ms) => {
             refuse(format!("`{name}` looks like seconds, expected milliseconds since 1970 or RFC 3339"))
         }
-        Some(ms) if (0..=MAX_TIME_MS).contains(&ms) => Ok(Some(ms)),
-        _ => {
+        Some(ms) if (0..=LATEST_MS).contains(&ms) => Ok(Some(ms)),
+        Some(_) => {
+            let unit = if is_text { "" } else { "; numbers are milliseconds since 1970" };
+            refuse(format!("`{name}` lies outside the times that are accepted, {ACCEPTED}{unit}"))
+        }
+        None => {
             refuse(format!("`{name}` is neither RFC 3339 (2026-01-31T12:00:00Z) nor milliseconds since 1970"))
         }
     }
+}
+
+/// A text's time in epoch milliseconds. One that jiff cannot express is the largest number, which nothing accepts.
+fn rfc_3339(text: &str) -> Option<i64> {
+    let pieces = Pieces::parse(text).ok()?;
+    let offset =
+        pieces.to_numeric_offset().filter(|offset| offset.seconds().unsigned_abs() < OFFSETS_BELOW_S)?;
+    let time = offset.to_timestamp(pieces.date().to_datetime(pieces.time()?));
+    Some(time.map_or(i64::MAX, jiff::Timestamp::as_millisecond))
 }
 
 #[cfg(test)]
@@ -134,12 +157,54 @@ mod tests {
             Field::Text("2026-01-31T12:00:00".into()),
             Field::Integer(1_769_860_800),
             Field::Integer(-1),
-            Field::Integer(i128::from(MAX_TIME_MS) + 1),
+            Field::Integer(i128::from(LATEST_MS) + 1),
+            Field::Integer(u64::MAX.into()),
             Field::Fraction(1e300),
             Field::Boolean(true),
             Field::Compound,
         ] {
             assert_eq!(read(bad.clone()), Err(Code::InvalidTimestamp), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_offset_is_shorter_than_a_day() {
+        let read = |offset: &str| {
+            let text = format!("2026-01-31T12:00:00{offset}");
+            parse(Field::Text(text.into()), Code::InvalidTimestamp, "timestamp")
+        };
+        assert_eq!(read("+23:59").unwrap(), Some(1_769_860_800_000 - DAY + 60_000));
+        assert_eq!(read("-23:59").unwrap(), Some(1_769_860_800_000 + DAY - 60_000));
+        for bad in ["+24:00", "-24:00", "+25:00", "-25:00", "+25:59", "+99:00", "+01:60"] {
+            let refused = read(bad).unwrap_err();
+            assert_eq!(refused.code, Code::InvalidTimestamp);
+            assert!(refused.detail.contains("neither RFC 3339"), "{bad}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_outside_the_range_is_told_the_range() {
+        assert_eq!(LATEST_MS, jiff::Timestamp::MAX.as_millisecond());
+        let read = |field| parse(field, Code::InvalidSentAt, "sent_at");
+        let text = |text: &'static str| Field::Text(text.into());
+        assert_eq!(read(text("1970-01-01T00:00:00Z")).unwrap(), Some(0));
+        assert_eq!(read(text("9999-12-30T22:00:00.999Z")).unwrap(), Some(LATEST_MS));
+        assert_eq!(read(Field::Integer(LATEST_MS.into())).unwrap(), Some(LATEST_MS));
+        for bad in [
+            text("1969-12-31T23:59:59Z"),
+            text("1970-01-01T00:00:00+00:01"),
+            text("0000-01-01T00:00:00Z"),
+            text("9999-12-30T22:00:01Z"),
+            text("9999-12-31T23:59:59Z"),
+            Field::Integer(-1),
+            Field::Integer(i128::from(LATEST_MS) + 1),
+            Field::Fraction(1e300),
+        ] {
+            let refused = read(bad.clone()).unwrap_err();
+            assert_eq!(refused.code, Code::InvalidSentAt, "{bad:?}");
+            let says = format!("`sent_at` lies outside the times that are accepted, {ACCEPTED}");
+            assert!(refused.detail.starts_with(&says), "{bad:?}: {refused:?}");
+            assert_eq!(refused.detail.contains("milliseconds"), !matches!(bad, Field::Text(_)), "{bad:?}");
         }
     }
 }

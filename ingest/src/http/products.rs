@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use bytes::Bytes;
 use prost::Message;
 use schemas::proto::Product;
@@ -19,6 +19,7 @@ use super::body::Body;
 use super::call::{Call, PathId};
 use super::docs::{ProductInput, ProductsInput};
 use super::items::Items;
+use super::params;
 use crate::admission::{self, Code, Rejection};
 
 /// Set up to 1,000 products.
@@ -86,6 +87,7 @@ pub(super) async fn put_product(
     request: Request,
 ) -> Result<(StatusCode, HeaderMap, Json<ProductAccepted>), Problem> {
     let limits = call.take(&app, 1)?;
+    params::none(request.uri())?;
     let id = admission::path_id(id, Code::InvalidProductId, "product_id").map_err(|r| refused(&app, r))?;
     let body = Body::read(&app, request, false).await?;
     let received_at_ms = app.clock.now_ms();
@@ -114,8 +116,10 @@ pub(super) async fn delete_product(
     State(app): State<App>,
     call: Call<Admin>,
     PathId(id): PathId,
+    uri: Uri,
 ) -> Result<(StatusCode, HeaderMap, Json<ProductAccepted>), Problem> {
     let limits = call.take(&app, 1)?;
+    params::none(&uri)?;
     let id = admission::path_id(id, Code::InvalidProductId, "product_id").map_err(|r| refused(&app, r))?;
     let key = Bytes::copy_from_slice(id.as_bytes());
     let received_at_ms = app.clock.now_ms();

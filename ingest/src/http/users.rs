@@ -1,13 +1,12 @@
 //! `DELETE /users/{id}`: forgetting a user.
 
 use axum::Json;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
 use bytes::Bytes;
 use prost::Message;
 use schemas::proto::{EventRecord, ForgetUser, event_record};
 use schemas::user::{User, UserKey};
-use serde::Deserialize;
 use service_runtime::Problem;
 use service_runtime::http::ProblemBody;
 use service_runtime::keys::Admin;
@@ -15,13 +14,8 @@ use service_runtime::keys::Admin;
 use super::answers::{self, UserForgotten};
 use super::app::App;
 use super::call::{Call, PathId};
+use super::params;
 use crate::admission::{self, Code};
-
-#[derive(Deserialize)]
-pub(super) struct Which {
-    #[serde(default)]
-    anonymous: bool,
-}
 
 /// Forget a user.
 ///
@@ -44,12 +38,10 @@ pub(super) async fn delete_user(
     State(app): State<App>,
     call: Call<Admin>,
     PathId(user_id): PathId,
-    which: Result<Query<Which>, axum::extract::rejection::QueryRejection>,
+    uri: Uri,
 ) -> Result<(StatusCode, HeaderMap, Json<UserForgotten>), Problem> {
     let limits = call.take(&app, 1)?;
-    let Query(Which { anonymous }) = which.map_err(|_| {
-        Problem::new(StatusCode::BAD_REQUEST, "invalid_query", "`anonymous` is neither `true` nor `false`")
-    })?;
+    let anonymous = params::anonymous(&uri)?;
     let user_id = admission::path_id(user_id, Code::InvalidUserId, "user_id").map_err(answers::refused)?;
     let user = if anonymous { User::Anonymous(&user_id) } else { User::Known(&user_id) };
     let key = Bytes::copy_from_slice(UserKey::of(user).as_str().as_bytes());

@@ -70,11 +70,39 @@ async fn forgetting_a_user_is_a_record_among_the_users_own() {
     assert_eq!(answer.body["user_id"], "u 1");
     assert!(answer.body["position"].as_str().unwrap().parse::<schemas::Position>().is_ok());
     service.send(request("DELETE", "/users/b?anonymous=true", "")).await.expect(202);
-    service.send(request("DELETE", "/users/b?anonymous=perhaps", "")).await.expect(400);
 
     let records = log.records.lock().unwrap();
     let keys: Vec<_> = records.iter().map(|record| (&*record.topic, &record.key[..])).collect();
     assert_eq!(keys, [("events", &b"u 1"[..]), ("events", &b"~a:b"[..])]);
     let record = EventRecord::decode(records[0].value.clone()).unwrap().record;
     assert!(matches!(record, Some(event_record::Record::ForgetUser(forget)) if forget.received_at_ms == NOW));
+}
+
+#[tokio::test]
+async fn a_misspelt_parameter_forgets_nobody_and_changes_no_product() {
+    let log = Log::working();
+    let service = Service::on(&log);
+    for (method, path, parameter) in [
+        ("DELETE", "/users/b?anonymus=true", "anonymus"),
+        ("DELETE", "/users/b?anonymous=true&dry_run=1", "dry_run"),
+        ("DELETE", "/users/b?api_key=k", "api_key"),
+        ("PUT", "/products/1?active=false", "active"),
+        ("DELETE", "/products/1?if_unchanged", "if_unchanged"),
+    ] {
+        let answer = service.send(request(method, path, "{}")).await.expect(422);
+        assert_eq!(answer.code(), "unknown_parameter", "{method} {path}");
+        assert_eq!(answer.body["parameter"], parameter, "{method} {path}");
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(detail.starts_with(&format!("there is no parameter `{parameter}` here; ")), "{detail}");
+    }
+    for query in ["anonymous=perhaps", "anonymous=true&anonymous=false"] {
+        let answer = service.send(request("DELETE", &format!("/users/b?{query}"), "")).await.expect(422);
+        assert_eq!((answer.code(), &answer.body["parameter"]), ("invalid_anonymous", &"anonymous".into()));
+    }
+    assert!(log.records.lock().unwrap().is_empty());
+    let event = r#"{"event_type": "view", "anonymous_id": "b", "product_id": "1"}"#;
+    service.send(request("POST", "/events?_=1767225600000", event)).await.expect(202);
+    log.records.lock().unwrap().clear();
+    service.send(request("DELETE", "/users/b?anonymous=1", "")).await.expect(202);
+    assert_eq!(&log.records.lock().unwrap()[0].key[..], b"~a:b");
 }

@@ -18,9 +18,9 @@ pub(super) struct DevArgs {
     /// Folder for the log and the state; made when absent
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Partitions of the topics; fixed when the folder is first used
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
-    partitions: u32,
+    /// Partitions of the topics, 4 by default; fixed when the folder is first used
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    partitions: Option<u32>,
 }
 
 pub(super) async fn run(args: DevArgs) -> Result<ExitCode> {

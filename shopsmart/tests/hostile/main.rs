@@ -31,7 +31,7 @@ impl Server {
     async fn start() -> Self {
         let (folder, stop) = (tempfile::tempdir().unwrap(), CancellationToken::new());
         let listen = (Ipv4Addr::LOCALHOST, 0).into();
-        let options = DevOptions { listen, data: folder.path().join("data"), partitions: 2 };
+        let options = DevOptions { listen, data: folder.path().join("data"), partitions: Some(2) };
         let dev = dev::start(options, stop.clone()).await.unwrap();
         Self { url: format!("http://{}", dev.addr), dev, stop, _folder: folder }
     }

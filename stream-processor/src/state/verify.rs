@@ -342,7 +342,7 @@ impl Verifier<'_> {
 }
 
 /// The offset up to which a progress row says that everything is stored.
-fn place_of<S: Stage>(row: &Row) -> Result<u64, VerifyError> {
+pub(super) fn place_of<S: Stage>(row: &Row) -> Result<u64, VerifyError> {
     let at = match S::NAME {
         StageName::Shopper => ShopperProgress::decode(&row.state).map(|progress| progress.at),
         StageName::Product => ProductProgress::decode(&row.state).map(|progress| progress.at),
