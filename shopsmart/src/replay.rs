@@ -4,13 +4,18 @@
 //! request in flight. The lanes together stay within [`WINDOW_ROWS`] rows and [`WINDOW_MS`] of event time, because the
 //! processor drops what is long behind the newest event of its partition.
 //!
-//! A row's event id is made of its number and content, so sending it again changes nothing. What is done is remembered
-//! in a state file until the whole file is: a replay that ends early goes on from there.
+//! A row's event id is made of its number and content, so a row that is soon sent again changes nothing. What is done is
+//! remembered in a state file: a replay that ends early goes on from there, and a finished one is not sent again, because
+//! the processor knows the ids of a user's last events only.
+//!
+//! Where the processor answers at the same URL, it is asked whether it will apply events that old, and at the end what
+//! became of them.
 
 mod checkpoint;
 mod dispatch;
 mod lanes;
 mod ledger;
+mod processor;
 mod progress;
 mod rejected;
 mod report;
@@ -21,11 +26,13 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-pub use self::report::{Ending, Rejection, Report, Totals};
+pub use self::report::{Ending, Outcomes, Processed, Rejection, Report, Totals};
 pub use self::source::COLUMNS;
 
 use self::checkpoint::Checkpoint;
 use self::dispatch::Dispatch;
+use self::processor::Processor;
+use self::progress::Progress;
 use self::source::Source;
 use crate::client::{CallError, Client};
 
@@ -139,7 +146,8 @@ pub enum ReplayError {
 }
 
 /// Replays until the end of the file, `stop` (what was begun is finished, for at most 10 s), or until the server
-/// refuses or takes nothing for too long. The report tells which; only the first forgets what is done.
+/// refuses or takes nothing for too long. The report tells which. A file that was sent completely before is not sent, unless
+/// the server certainly never had an event.
 ///
 /// # Errors
 /// See [`ReplayError`].
@@ -153,7 +161,24 @@ pub async fn run(options: ReplayOptions, stop: CancellationToken) -> Result<Repo
         }
         checkpoint = checkpoint.resume(state)?;
     }
-    Dispatch::new(options, client, checkpoint)?.run(source, stop).await
+    let bytes = std::fs::metadata(&options.file).map_or(0, |file| file.len());
+    let progress = Progress::new(bytes, options.progress);
+    let processor = stop.run_until_cancelled(Processor::find(&client)).await.flatten();
+    if checkpoint.is_begun() && processor.as_ref().is_some_and(Processor::is_fresh) {
+        progress.note("The server has no events: what earlier runs sent went elsewhere, so the file is sent from its start");
+        checkpoint = checkpoint.anew();
+    }
+    if checkpoint.complete {
+        return Ok(Report::sent_before(checkpoint.totals));
+    }
+    let done_before = checkpoint.accepted();
+    let dispatch = Dispatch::new(options, client, checkpoint, progress, processor.as_ref())?;
+    let mut report = dispatch.run(source, stop.clone()).await?;
+    if let (Ending::Complete, Some(processor)) = (&report.ending, &processor) {
+        let sent = report.totals.accepted.saturating_sub(done_before);
+        report.processed = processor.outcomes(sent, &stop).await;
+    }
+    Ok(report)
 }
 
 /// Where the state of a replay of `file` to `to` is kept within `dir`: named by both, so that different replays do not

@@ -29,10 +29,10 @@ pub(super) struct ReplayArgs {
     /// Give up when the server has taken nothing for so long
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     give_up_after: u64,
-    /// Where to remember what is done until the file is [default: a file under ~/.local/state/shopsmart]
+    /// Where to remember what is done of the file [default: a file under ~/.local/state/shopsmart]
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Forget what an earlier run has done and send everything
+    /// Forget what earlier runs have done and send everything, also when the whole file was sent
     #[arg(long)]
     from_start: bool,
     /// Write all rejected rows to this CSV file, with the reasons
@@ -62,12 +62,17 @@ pub(super) async fn run(args: ReplayArgs) -> Result<ExitCode> {
     };
     let report = replay::run(options, ctrl_c()).await?;
     println!("{report}");
-    if report.ending != Ending::Complete && state.exists() {
-        println!("The same command goes on from here (noted in {}).", state.display());
+    match report.ending {
+        Ending::SentBefore => println!("That it was sent is noted in {}.", state.display()),
+        Ending::Interrupted | Ending::Failed(_) if state.exists() => {
+            println!("The same command goes on from here (noted in {}).", state.display());
+        }
+        _ => {}
     }
     Ok(match report.ending {
-        Ending::Complete if report.totals.rejected == 0 => ExitCode::SUCCESS,
-        Ending::Complete => ExitCode::from(REJECTED),
+        // The rows that an earlier run saw rejected are so still.
+        Ending::Complete | Ending::SentBefore if report.totals.rejected > 0 => ExitCode::from(REJECTED),
+        Ending::Complete | Ending::SentBefore => ExitCode::SUCCESS,
         Ending::Interrupted => ExitCode::from(INTERRUPTED),
         Ending::Failed(_) => ExitCode::FAILURE,
     })

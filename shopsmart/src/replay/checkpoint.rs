@@ -9,7 +9,8 @@ use super::ReplayError;
 use super::ledger::Outcome;
 use super::report::Totals;
 
-/// What a run leaves for the next one, kept in a small JSON file while the replay is unfinished.
+/// What a run leaves for the next one, kept in a small JSON file, also when the replay is finished: the server knows the
+/// ids of a user's last events only, and would count the others again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Checkpoint {
     /// Hash of the file's content: another file is another replay.
@@ -22,6 +23,9 @@ pub(super) struct Checkpoint {
     pub totals: Totals,
     /// Rows beyond the frontier that are done as well.
     pub ahead: BTreeMap<u64, Outcome>,
+    /// Whether these are all rows of the file.
+    #[serde(default)]
+    pub complete: bool,
 }
 
 impl Checkpoint {
@@ -32,7 +36,8 @@ impl Checkpoint {
         Ok(Self { content, to: to.to_owned(), ..Self::default() })
     }
 
-    /// What an earlier run of the same replay left in `file`; `self` when there is nothing.
+    /// What an earlier run of the same replay left in `file`; `self` when there is nothing, or what is there belongs to
+    /// another replay that is finished.
     pub fn resume(self, file: &Path) -> Result<Self, ReplayError> {
         let refuse = |reason: String| ReplayError::State { file: file.into(), reason };
         let text = match fs::read(file) {
@@ -41,6 +46,9 @@ impl Checkpoint {
             Err(e) => return Err(refuse(e.to_string())),
         };
         let found: Self = serde_json::from_slice(&text).map_err(|e| refuse(e.to_string()))?;
+        if found.complete && (&found.to, &found.content) != (&self.to, &self.content) {
+            return Ok(self);
+        }
         if found.to != self.to {
             return Err(refuse(format!("it belongs to a replay to {}", found.to)));
         }
@@ -50,6 +58,23 @@ impl Checkpoint {
             ));
         }
         Ok(found)
+    }
+
+    /// The same replay, of which nothing is done.
+    pub fn anew(self) -> Self {
+        Self { content: self.content, to: self.to, ..Self::default() }
+    }
+
+    /// Whether a run has done anything.
+    pub fn is_begun(&self) -> bool {
+        self.complete || self.frontier > 0 || !self.ahead.is_empty()
+    }
+
+    /// How many rows the server has taken.
+    pub fn accepted(&self) -> u64 {
+        let mut totals = self.totals.clone();
+        self.ahead.values().cloned().for_each(|outcome| totals.add(outcome));
+        totals.accepted
     }
 
     /// Writes it to `file` in one step: a crash leaves the old one or the new one.
@@ -68,7 +93,7 @@ impl Checkpoint {
         write().map_err(|e: io::Error| ReplayError::State { file: file.into(), reason: e.to_string() })
     }
 
-    /// Forgets the replay: it is complete, or begins anew.
+    /// Forgets the replay: it begins anew.
     pub fn remove(file: &Path) -> Result<(), ReplayError> {
         match fs::remove_file(file) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
@@ -113,6 +138,13 @@ mod tests {
         fs::write(&events, "b").unwrap();
         let changed = Checkpoint::new(&events, "http://a").unwrap().resume(&state);
         assert!(changed.unwrap_err().to_string().contains("another file"));
+
+        let finished = Checkpoint { complete: true, ..left };
+        finished.save(&state).unwrap();
+        let another = Checkpoint::new(&events, "http://a").unwrap();
+        assert_eq!(another.clone().resume(&state).unwrap(), another, "a finished one is in nobody's way");
+        fs::write(&events, "a").unwrap();
+        assert_eq!(fresh.clone().resume(&state).unwrap(), finished);
 
         Checkpoint::remove(&state).unwrap();
         Checkpoint::remove(&state).unwrap();

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::checkpoint::Checkpoint;
 use super::lanes::{Lane, News};
 use super::ledger::{Ledger, Outcome};
+use super::processor::Processor;
 use super::progress::Progress;
 use super::rejected::RejectedFile;
 use super::report::{Ending, Report, Totals};
@@ -29,7 +30,7 @@ const CHUNKS: usize = 16;
 type Chunk = Result<Vec<Line>, ReplayError>;
 
 /// One run of a replay: hands rows to the lanes in the file's order, within the window, and keeps the account.
-pub(super) struct Dispatch {
+pub(super) struct Dispatch<'a> {
     options: ReplayOptions,
     client: Client,
     ledger: Ledger,
@@ -37,6 +38,7 @@ pub(super) struct Dispatch {
     checkpoint: Checkpoint,
     rejected: Option<RejectedFile>,
     progress: Progress,
+    processor: Option<&'a Processor>,
     /// Rows that were read but not begun.
     waiting: VecDeque<Line>,
     lanes: Vec<mpsc::Sender<Row>>,
@@ -54,14 +56,18 @@ pub(super) struct Dispatch {
     broken: Option<ReplayError>,
 }
 
-impl Dispatch {
+impl<'a> Dispatch<'a> {
     /// Goes on from the checkpoint.
-    pub fn new(options: ReplayOptions, client: Client, checkpoint: Checkpoint) -> Result<Self, ReplayError> {
+    pub fn new(
+        options: ReplayOptions,
+        client: Client,
+        checkpoint: Checkpoint,
+        progress: Progress,
+        processor: Option<&'a Processor>,
+    ) -> Result<Self, ReplayError> {
         let resumed = checkpoint.frontier > 0;
         let rejected =
             options.rejected.as_deref().map(|path| RejectedFile::open(path, resumed)).transpose()?;
-        let bytes = std::fs::metadata(&options.file).map_or(0, |file| file.len());
-        let progress = Progress::new(bytes, options.progress);
         if let (true, Some(state)) = (resumed, &options.state) {
             let row = checkpoint.frontier;
             progress.note(&format!("Going on after row {row}, as noted in {}", state.display()));
@@ -74,6 +80,7 @@ impl Dispatch {
             checkpoint,
             rejected,
             progress,
+            processor,
             waiting: VecDeque::new(),
             lanes: Vec::new(),
             epoch: None,
@@ -130,6 +137,7 @@ impl Dispatch {
             resumed_rows,
             retries: self.retries,
             elapsed: begun.elapsed(),
+            processed: None,
         })
     }
 
@@ -175,12 +183,17 @@ impl Dispatch {
                 return None;
             }
             if let Ok(row) = line {
-                let oldest = self.ledger.oldest_ms().unwrap_or(row.timestamp_ms);
-                if row.timestamp_ms.saturating_sub(oldest) > WINDOW_MS {
+                let timestamp_ms = row.timestamp_ms;
+                let oldest = self.ledger.oldest_ms().unwrap_or(timestamp_ms);
+                if timestamp_ms.saturating_sub(oldest) > WINDOW_MS {
                     return None;
                 }
-                let (began, first) = *self.epoch.get_or_insert((Instant::now(), row.timestamp_ms));
-                let due = due(self.options.speed, began, row.timestamp_ms.saturating_sub(first));
+                let (began, first) = *self.epoch.get_or_insert_with(|| {
+                    let warning = self.processor.and_then(|processor| processor.warning(timestamp_ms));
+                    warning.into_iter().for_each(|warning| self.progress.note(&warning));
+                    (Instant::now(), timestamp_ms)
+                });
+                let due = due(self.options.speed, began, timestamp_ms.saturating_sub(first));
                 if due.is_some_and(|due| due > Instant::now()) {
                     return due;
                 }
@@ -265,21 +278,20 @@ impl Dispatch {
         Ok(())
     }
 
-    /// Notes what is done for the next run; forgets it when everything is.
+    /// Notes what is done for the next run.
     fn save(&mut self) -> Result<(), ReplayError> {
         if let Some(file) = &mut self.rejected {
             file.flush()?;
         }
         let Some(state) = &self.options.state else { return Ok(()) };
-        if self.is_complete() && self.broken.is_none() {
-            return Checkpoint::remove(state);
-        }
+        let complete = self.is_complete() && self.broken.is_none();
         let ahead = self.ledger.ahead();
         let changed = (self.ledger.frontier(), &ahead) != (self.checkpoint.frontier, &self.checkpoint.ahead);
-        if changed {
+        if changed || complete {
             self.checkpoint.frontier = self.ledger.frontier();
             self.checkpoint.totals = self.totals.clone();
             self.checkpoint.ahead = ahead;
+            self.checkpoint.complete = complete;
             self.checkpoint.save(state)?;
         }
         Ok(())

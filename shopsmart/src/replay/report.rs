@@ -1,6 +1,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemas::event::MAX_LATE_MS;
 use serde::{Deserialize, Serialize};
 
 use super::ledger::Outcome;
@@ -57,11 +58,52 @@ impl Totals {
     }
 }
 
+/// What the processor made of events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub struct Outcomes {
+    /// Applied events.
+    pub applied: u64,
+    /// Events whose id the user's last ones have.
+    pub duplicate: u64,
+    /// Events too far behind the newest one of their partition.
+    pub too_late: u64,
+    /// Events that could not be applied.
+    pub dead_lettered: u64,
+}
+
+impl Outcomes {
+    /// All events with an outcome.
+    pub fn sum(&self) -> u64 {
+        self.applied + self.duplicate + self.too_late + self.dead_lettered
+    }
+
+    /// What was added to `before`; `None` when the counts are of something else.
+    pub(super) fn since(&self, before: &Self) -> Option<Self> {
+        Some(Self {
+            applied: self.applied.checked_sub(before.applied)?,
+            duplicate: self.duplicate.checked_sub(before.duplicate)?,
+            too_late: self.too_late.checked_sub(before.too_late)?,
+            dead_lettered: self.dead_lettered.checked_sub(before.dead_lettered)?,
+        })
+    }
+}
+
+/// What became of the events of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Processed {
+    /// How many this run sent.
+    pub sent: u64,
+    /// The outcomes of all events meanwhile, also of those that others sent.
+    pub outcomes: Outcomes,
+}
+
 /// How a replay ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     /// Every row of the file has an outcome.
     Complete,
+    /// An earlier run has sent the whole file; nothing was sent.
+    SentBefore,
     /// It was told to stop; the next run goes on from there.
     Interrupted,
     /// It could not go on, for this reason; the next run tries from there.
@@ -81,9 +123,17 @@ pub struct Report {
     pub retries: u64,
     /// How long this run took.
     pub elapsed: Duration,
+    /// What became of what this run sent, where the whole file is sent and the server tells.
+    pub processed: Option<Processed>,
 }
 
 impl Report {
+    /// Of a file that earlier runs have sent, with these results.
+    pub(super) fn sent_before(totals: Totals) -> Self {
+        let (resumed_rows, retries, elapsed) = (totals.rows(), 0, Duration::ZERO);
+        Self { ending: Ending::SentBefore, totals, resumed_rows, retries, elapsed, processed: None }
+    }
+
     /// Rows finished by this run, per second.
     pub fn rows_per_second(&self) -> f64 {
         let rows = self.totals.rows().saturating_sub(self.resumed_rows);
@@ -93,9 +143,10 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ending, totals, resumed_rows, retries, elapsed } = self;
+        let Self { ending, totals, resumed_rows, retries, elapsed, processed } = self;
         match ending {
             Ending::Complete => writeln!(f, "Replayed the whole file.")?,
+            Ending::SentBefore => writeln!(f, "Already sent completely; --from-start sends it again.")?,
             Ending::Interrupted => writeln!(f, "Stopped before the end of the file.")?,
             Ending::Failed(reason) => writeln!(f, "Could not go on: {reason}")?,
         }
@@ -104,16 +155,53 @@ impl fmt::Display for Report {
             write!(f, "   ({resumed_rows} of them in an earlier run)")?;
         }
         writeln!(f, "\n  accepted  {:>12}   ({} of them adjusted)", totals.accepted, totals.adjusted)?;
-        writeln!(f, "  rejected  {:>12}", totals.rejected)?;
-        writeln!(f, "  retries   {retries:>12}")?;
-        let rate = self.rows_per_second();
-        write!(f, "  time      {:>11.1}s   ({rate:.0} events/s)", elapsed.as_secs_f64())?;
+        write!(f, "  rejected  {:>12}", totals.rejected)?;
+        if *ending != Ending::SentBefore {
+            let rate = self.rows_per_second();
+            writeln!(f, "\n  retries   {retries:>12}")?;
+            write!(f, "  time      {:>11.1}s   ({rate:.0} events/s)", elapsed.as_secs_f64())?;
+        }
         for Rejection { row, code, detail, .. } in &totals.first_rejected {
             write!(f, "\n  row {row} rejected: {code}: {detail}")?;
         }
         let unnamed = totals.rejected - totals.first_rejected.len() as u64;
         if unnamed > 0 {
             write!(f, "\n  and {unnamed} more (all of them with --rejected FILE)")?;
+        }
+        processed.map_or(Ok(()), |processed| write!(f, "\n{processed}"))
+    }
+}
+
+impl fmt::Display for Processed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sent, outcomes } = self;
+        let Outcomes { applied, duplicate, too_late, dead_lettered } = outcomes;
+        match (outcomes.sum(), *sent) {
+            (sum, sent) if sum > sent => {
+                let further = sum - sent;
+                writeln!(
+                    f,
+                    "Of all events meanwhile ({sent} sent by this run, {further} further ones or repeats):"
+                )?;
+            }
+            (sum, sent) if sum < sent => {
+                let open = sent - sum;
+                writeln!(
+                    f,
+                    "Of the {sent} events sent, as far as they have outcomes ({open} or more have none yet):"
+                )?;
+            }
+            (_, sent) => writeln!(f, "Of the {sent} events sent:")?,
+        }
+        writeln!(f, "  applied   {applied:>12}")?;
+        writeln!(f, "  duplicate {duplicate:>12}")?;
+        write!(f, "  too late  {too_late:>12}")?;
+        if *too_late > 0 {
+            let days = MAX_LATE_MS / (24 * 3600 * 1000);
+            write!(f, "   (not applied: more than {days} days behind the newest event of their partition)")?;
+        }
+        if *dead_lettered > 0 {
+            write!(f, "\n  dead      {dead_lettered:>12}   (shopsmart dead-letters says why)")?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! `replay` against an ingest that fails in every way it may.
 
+mod outcomes;
 mod program;
 mod server;
 
@@ -121,7 +122,9 @@ async fn what_was_acknowledged_is_not_sent_by_the_next_run() {
     let mut rows = server.seen.lock().unwrap().rows();
     rows.sort_unstable();
     assert!(rows.iter().copied().eq(1..=4_000), "each row was taken once");
-    assert!(!events.path("state.json").exists(), "a finished replay leaves nothing behind");
+    let report = replay(events.to(&server)).await;
+    assert_eq!((report.ending, report.totals.accepted), (Ending::SentBefore, 4_000));
+    assert_eq!(server.seen.lock().unwrap().taken.len(), 4_000, "a finished replay is remembered");
 }
 
 #[tokio::test]

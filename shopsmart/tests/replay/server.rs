@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -46,10 +46,12 @@ struct Batch {
 }
 
 type Script = Box<dyn FnMut(&[Event]) -> Reaction + Send>;
+type LagScript = Box<dyn FnMut(u64) -> Value + Send>;
 
 /// What the server has seen, over all its restarts.
 pub struct Seen {
     script: Script,
+    lag: Option<LagScript>,
     /// Everything that was taken, duplicates included.
     pub taken: Vec<Event>,
     /// Headers of the last request.
@@ -148,6 +150,7 @@ impl Server {
     pub async fn start(script: impl FnMut(&[Event]) -> Reaction + Send + 'static) -> Self {
         let seen = Seen {
             script: Box::new(script),
+            lag: None,
             taken: Vec::new(),
             headers: HeaderMap::new(),
             answered: BTreeSet::new(),
@@ -180,9 +183,17 @@ impl Server {
         self.seen.lock().unwrap().script = Box::new(script);
     }
 
+    /// From here on it also is where the processor is, which says this when so many events were taken.
+    pub fn tells(&self, lag: impl FnMut(u64) -> Value + Send + 'static) {
+        self.seen.lock().unwrap().lag = Some(Box::new(lag));
+    }
+
     fn on(listener: TcpListener, seen: Arc<Mutex<Seen>>) -> Self {
         let addr = listener.local_addr().unwrap();
-        let router = Router::new().route("/events/batch", post(take)).with_state(seen.clone());
+        let router = Router::new()
+            .route("/events/batch", post(take))
+            .route("/admin/lag", get(lag))
+            .with_state(seen.clone());
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         tokio::spawn(async move {
@@ -190,6 +201,15 @@ impl Server {
             stopped.run_until_cancelled(server).await.transpose().unwrap();
         });
         Self { addr, seen, _stop: stop.drop_guard() }
+    }
+}
+
+async fn lag(State(seen): State<Arc<Mutex<Seen>>>) -> Response {
+    let seen = &mut *seen.lock().unwrap();
+    let taken = seen.taken.len() as u64;
+    match &mut seen.lag {
+        Some(lag) => Json(lag(taken)).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
