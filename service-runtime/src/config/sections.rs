@@ -160,10 +160,14 @@ fn timeout(value_ms: u64, section: &str, field: &str) -> Result<(), ConfigError>
     )
 }
 
-/// A non-empty list of `host:port` (or URLs) without empty entries.
-fn addresses(list: &[String], section: &str, field: &str, allowed: &str) -> Result<(), ConfigError> {
-    let given = !list.is_empty() && list.iter().all(|entry| !entry.trim().is_empty());
-    ConfigError::require(given, section, field, list, allowed)
+/// A non-empty list of `host:port`. A client would try one that is none again and again, and only say so in the log.
+fn addresses(list: &[String], section: &str, field: &str) -> Result<(), ConfigError> {
+    let is_one = |entry: &String| {
+        let port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+        entry.trim().rsplit_once(':').is_some_and(|(host, given)| !host.is_empty() && port(given))
+    };
+    let are_some = !list.is_empty() && list.iter().all(is_one);
+    ConfigError::require(are_some, section, field, list, "one or more host:port")
 }
 
 #[cfg(test)]

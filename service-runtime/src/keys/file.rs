@@ -77,7 +77,7 @@ pub(super) fn read_all(
     file: Option<&Path>,
     section: &str,
 ) -> Result<Arc<[Key]>, ConfigError> {
-    let from_file = file.map(read).transpose()?.unwrap_or_default();
+    let from_file = file.map(|file| read(file, section)).transpose()?.unwrap_or_default();
     let mut names = HashSet::new();
     configured
         .iter()
@@ -99,11 +99,15 @@ pub(super) fn read_all(
         .collect()
 }
 
-fn read(file: &Path) -> Result<Vec<KeyConfig>, ConfigError> {
+fn read(file: &Path, section: &str) -> Result<Vec<KeyConfig>, ConfigError> {
     Config::builder()
         .add_source(File::from(file).format(FileFormat::Toml))
         .build()
         .and_then(Config::try_deserialize::<KeysFile>)
         .map(|content| content.keys)
-        .map_err(|error| ConfigError::File { file: file.into(), reason: error.to_string() })
+        .map_err(|error| ConfigError::Invalid {
+            key: format!("{section}.keys_file"),
+            value: file.display().to_string(),
+            allowed: format!("a file with [[keys]] ({error})"),
+        })
 }

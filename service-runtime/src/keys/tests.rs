@@ -64,6 +64,13 @@ fn toml(keys: &[KeyConfig]) -> String {
 }
 
 #[test]
+fn a_file_that_is_not_there_is_named_with_its_key() {
+    let absent = std::path::PathBuf::from("/absent/keys.toml");
+    let refused = Keys::load(Vec::new(), Some(absent), "ingest").unwrap_err().to_string();
+    assert!(refused.starts_with("`ingest.keys_file` is /absent/keys.toml: "), "{refused}");
+}
+
+#[test]
 fn a_reload_rotates_keys_but_never_opens_a_closed_service() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("keys.toml");

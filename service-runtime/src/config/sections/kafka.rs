@@ -111,7 +111,7 @@ impl KafkaConfig {
         let require = |holds, field, value: &dyn std::fmt::Debug, allowed| {
             ConfigError::require(holds, section, field, value, allowed)
         };
-        super::addresses(&self.brokers, section, "brokers", "one or more host:port")?;
+        super::addresses(&self.brokers, section, "brokers")?;
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let prefix = &self.topic_prefix;
         let legal = prefix.len() <= 100 && prefix.chars().all(legal);

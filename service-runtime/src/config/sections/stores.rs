@@ -100,7 +100,7 @@ impl Default for CqlConfig {
 impl CqlConfig {
     /// Checks what can be checked without a server; `section` is the dotted path of this section.
     pub fn validate(&self, section: &str) -> Result<(), ConfigError> {
-        super::addresses(&self.contact_points, section, "contact_points", "one or more host:port")?;
+        super::addresses(&self.contact_points, section, "contact_points")?;
         let name = &self.keyspace;
         let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         let legal =

@@ -26,8 +26,18 @@ fn values_out_of_range_name_their_key() {
     assert_eq!(key(http.validate("ingest.http")), "ingest.http.max_connections");
     let log = LogConfig { filter: "ingest=loud".to_owned(), ..LogConfig::default() };
     assert_eq!(key(log.validate("log")), "log.filter");
-    let kafka = KafkaConfig { brokers: vec![], ..KafkaConfig::default() };
-    assert_eq!(key(kafka.validate("kafka")), "kafka.brokers");
+    let brokers = |given: &[&str]| {
+        let brokers = given.iter().map(|&broker| broker.to_owned()).collect();
+        KafkaConfig { brokers, ..KafkaConfig::default() }.validate("kafka")
+    };
+    for bad in
+        [&[][..], &[""], &["a"], &["a:"], &["a:b"], &["a:0"], &["a:65536"], &[":9092"], &["a:9092", "b"]]
+    {
+        assert_eq!(key(brokers(bad)), "kafka.brokers", "{bad:?}");
+    }
+    brokers(&["a:9092", "127.0.0.1:1", "[::1]:9092", "SSL://a.example:9093"]).unwrap();
+    let cql = CqlConfig { contact_points: vec!["a".to_owned()], ..CqlConfig::default() };
+    assert_eq!(key(cql.validate("cql")), "cql.contact_points");
     let kafka = KafkaConfig { topic_prefix: "a b".to_owned(), ..KafkaConfig::default() };
     assert_eq!(key(kafka.validate("kafka")), "kafka.topic_prefix");
     let redis = RedisConfig { urls: vec!["http://a".to_owned()], ..RedisConfig::default() };
