@@ -227,6 +227,7 @@ mod tests {
     use crate::session::session_of;
     use schemas::EventKind;
     use schemas::published::{Course, HistoryEntry, LastStep, NeighbourList, SessionShape};
+    use std::collections::HashMap;
 
     fn entry(product: &str, minute: i64) -> HistoryEntry {
         HistoryEntry { product_id: product.into(), kind: EventKind::View, timestamp_ms: minute * 60_000 }
@@ -362,6 +363,38 @@ mod tests {
             rank(&session, &by_reference(&lists), &RepeatTable::default(), |id, _| id == "x" || id == "y", 2);
         let expected = scale.powf(VOTE_EXPONENT * SUM_EXPONENT);
         assert!((ranked[0].score / ranked[1].score / expected - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn votes_of_many_products_are_those_of_a_map() {
+        let entries: Vec<Neighbour> = (0..300u32)
+            .map(|count| Neighbour { count, ..list(5, &[("x", 1.0)]).unwrap().entries[0].clone() })
+            .collect();
+        let mut votes = Votes::with_capacity(entries.len());
+        let mut expected: HashMap<u64, (f64, f64, u32)> = HashMap::new();
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..3_000 {
+            // All belong at the first or the last place of the table, and some differ in their highest bits only.
+            let number = random.u64(0..entries.len() as u64);
+            let hash = ((number % 3) << 60) | ((number / 3) << 10) | (1_023 * (number % 2));
+            let (part, because) = (f64::from(random.u32(1..100)), random.u32(0..300));
+            votes.add(hash, part, &entries[because as usize], because);
+            let (score, best, of_best) = expected.entry(hash).or_default();
+            *score += part;
+            if part > *best {
+                (*best, *of_best) = (part, because);
+            }
+        }
+        let found: HashMap<u64, (f64, f64, u32)> =
+            votes.all.iter().map(|sum| (sum.hash, (sum.score, sum.best, sum.because))).collect();
+        assert_eq!(votes.all.len(), found.len(), "each product once");
+        assert_eq!(found, expected);
+        assert!(votes.all.iter().all(|sum| sum.entry.count == sum.because), "the entry of the largest part");
+        votes.leave_out(votes.all[7].hash);
+        votes.leave_out(77);
+        let left_out: Vec<usize> =
+            (0..votes.all.len()).filter(|&place| votes.all[place].is_left_out).collect();
+        assert_eq!(left_out, [7]);
     }
 
     #[test]

@@ -41,8 +41,6 @@ const OPEN_BEFORE_MS: i64 = 60_000;
 const LAUNCH_SHARE: f64 = 0.05;
 /// When the product is launched in a demo without end.
 const LAUNCH_AFTER: Duration = Duration::from_secs(30);
-/// Partitions of the demo's topics.
-const PARTITIONS: u32 = 4;
 /// How long to wait at the end for the last events to be processed.
 const SETTLES_WITHIN: Duration = Duration::from_secs(3);
 
@@ -75,7 +73,7 @@ pub async fn run(options: DemoOptions, stop: CancellationToken) -> Result<Summar
         }
     };
     let end = CancellationToken::new();
-    let dev = DevOptions { listen: options.listen, data, partitions: Some(PARTITIONS) };
+    let dev = DevOptions { listen: options.listen, data, partitions: None };
     let dev = dev::start(dev, end.clone()).await?;
     let url = format!("http://{}", dev.addr);
     let mut services = pin!(dev.wait());

@@ -1,14 +1,12 @@
 //! How far a stored state is behind its logs.
 
-use super::verify::{VerifyError, place_of};
+use super::verify::{VerifyError, origin, place_of, progress_row};
 use crate::context::Parts;
-use crate::generations::{ORIGIN_KEY, Origin};
 use crate::product::Product;
 use crate::progress::progress_key;
 use crate::shopper::Shopper;
 use crate::stage::Stage;
 use event_log::TopicPartition;
-use stores::{Row, Table};
 
 /// Records of the logs that the stored state does not reflect: a digest, or a proof, is not about them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,11 +22,7 @@ pub struct Unstored {
 /// # Errors
 /// When log or store do not answer, or a progress row cannot be read.
 pub async fn unstored(parts: &Parts, generation: u16) -> Result<Unstored, VerifyError> {
-    let origin = match progress_row(parts, generation, ORIGIN_KEY.to_owned()).await? {
-        Some(row) => Origin::decode(&row.state)
-            .map_err(|reason| VerifyError::Unreadable { key: row.key.clone(), reason })?,
-        None => Origin::default(),
-    };
+    let origin = origin(parts, generation).await?;
     Ok(Unstored {
         events: behind::<Shopper>(parts, generation, &parts.topics.events, |at| origin.of(at)).await?,
         updates: behind::<Product>(parts, generation, &parts.topics.product_activity, |_| 0).await?,
@@ -50,9 +44,4 @@ async fn behind<S: Stage>(
         behind += bounds.end.saturating_sub(stored.max(bounds.start));
     }
     Ok(behind)
-}
-
-async fn progress_row(parts: &Parts, generation: u16, key: String) -> Result<Option<Row>, VerifyError> {
-    let rows = parts.state.get_many(Table::Progress, generation, &[key]).await?;
-    Ok(rows.into_iter().next().flatten())
 }

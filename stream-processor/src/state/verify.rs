@@ -97,15 +97,11 @@ pub async fn verify(parts: &Parts, generation: u16) -> Result<Verification, Veri
         generation,
         events_partitions: parts.log.describe(&parts.topics.events).await?.partitions,
         activity_partitions: parts.log.describe(&parts.topics.product_activity).await?.partitions,
-        origin: Origin::default(),
+        origin: origin(parts, generation).await?,
         names: Arc::default(),
         expected: HashMap::new(),
         result: Verification::default(),
     };
-    if let Some(row) = verifier.progress_row(ORIGIN_KEY.to_owned()).await? {
-        let unreadable = |reason| VerifyError::Unreadable { key: row.key.clone(), reason };
-        verifier.origin = Origin::decode(&row.state).map_err(unreadable)?;
-    }
     for partition in 0..verifier.events_partitions {
         verifier.shoppers(partition).await?;
     }
@@ -287,8 +283,7 @@ impl Verifier<'_> {
     }
 
     async fn progress_row(&self, key: String) -> Result<Option<Row>, StoreError> {
-        let rows = self.parts.state.get_many(Table::Progress, self.generation, &[key]).await?;
-        Ok(rows.into_iter().next().flatten())
+        progress_row(self.parts, self.generation, key).await
     }
 
     /// Dead letters are keyed by place, and listed by time: each that the fold finds before the stored progress is stored and
@@ -339,6 +334,23 @@ impl Verifier<'_> {
         let hashed = record.entries_with_pairs();
         updates.extend(hashed.map(|(entry, pairs)| (entry.offset, hash_update(&record, entry, pairs))));
     }
+}
+
+/// Where a generation begins.
+pub(super) async fn origin(parts: &Parts, generation: u16) -> Result<Origin, VerifyError> {
+    let Some(row) = progress_row(parts, generation, ORIGIN_KEY.to_owned()).await? else {
+        return Ok(Origin::default());
+    };
+    Origin::decode(&row.state).map_err(|reason| VerifyError::Unreadable { key: row.key.clone(), reason })
+}
+
+pub(super) async fn progress_row(
+    parts: &Parts,
+    generation: u16,
+    key: String,
+) -> Result<Option<Row>, StoreError> {
+    let rows = parts.state.get_many(Table::Progress, generation, &[key]).await?;
+    Ok(rows.into_iter().next().flatten())
 }
 
 /// The offset up to which a progress row says that everything is stored.
