@@ -59,7 +59,7 @@ fn user(mut row: UserRow, names: &Interner) {
             row.apply(&event);
         }
     }
-    row.encode_history(names);
+    row.encode_history(row.version, names);
 }
 
 fn product(mut row: ProductRow, names: &Interner) {
@@ -117,7 +117,12 @@ mod tests {
         let category = |_, _: &str| Some(SmolStr::default());
         let list =
             published_list(Version::of(1, 1), 5, "home".into(), &direct, &direct.entries, &names, category);
-        [user.encode(&names), product.encode(&names), user.encode_history(&names), list.encode()]
+        [
+            user.encode(&names),
+            product.encode(&names),
+            user.encode_history(Version::NONE, &names),
+            list.encode(),
+        ]
     }
 
     proptest! {

@@ -232,10 +232,10 @@ impl UserRow {
         same.take(CAP_EVENTS).count() == CAP_EVENTS
     }
 
-    /// The history as serving reads it, packed.
-    pub fn encode_history(&self, names: &Interner) -> Vec<u8> {
+    /// The history as serving reads it, packed. It reflects all records up to `version`, or up to the row's own where that is later.
+    pub fn encode_history(&self, version: Version, names: &Interner) -> Vec<u8> {
         let entry = |seen: &Seen| (names.name(seen.product), seen.kind, seen.timestamp_ms);
-        UserHistory::encode_entries(self.version, self.history.iter().rev().map(entry))
+        UserHistory::encode_entries(version.max(self.version), self.history.iter().rev().map(entry))
     }
 
     /// Whether nothing is known of the user (new, or forgotten).
@@ -414,7 +414,9 @@ mod tests {
         let bytes = row.encode(&names);
         assert_eq!(UserRow::decode(&bytes, &names).unwrap(), row);
         let history = decode_history(&bytes).unwrap();
-        assert_eq!(history.encode(), row.encode_history(&names));
+        assert_eq!(history.encode(), row.encode_history(Version::NONE, &names));
+        let later = UserHistory::decode(&row.encode_history(Version::of(1, 9), &names)).unwrap();
+        assert_eq!((later.version, later.entries), (Version::of(1, 9), history.entries.clone()));
         assert_eq!(history.entries[0].product_id, (2999 % 90).to_string());
         row.forget();
         assert!(row.is_empty() && row.version == Version::of(1, 5));

@@ -4,6 +4,7 @@
 mod connection;
 mod layers;
 mod observer;
+mod params;
 mod problem;
 mod routes;
 mod security;
@@ -13,6 +14,7 @@ mod trace;
 
 pub use connection::{Connection, Elapsed};
 pub use layers::{instrument, with_fallbacks};
+pub use params::{flag, invalid_parameter, known_parameter, query_of};
 pub use problem::{Problem, ProblemBody};
 pub use routes::{Direct, Routes};
 pub use security::KeySecurity;

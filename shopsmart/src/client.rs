@@ -166,6 +166,7 @@ async fn refusal(status: StatusCode, response: Response) -> CallError {
         code: String,
         detail: String,
     }
+    let server = response.url().origin().ascii_serialization();
     let retry_after = response.headers().get(RETRY_AFTER);
     let retry_after =
         retry_after.and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
@@ -173,7 +174,9 @@ async fn refusal(status: StatusCode, response: Response) -> CallError {
     let Problem { code, detail } = serde_json::from_slice(&body).unwrap_or_default();
     let detail = if code.is_empty() && detail.is_empty() { start_of(&body) } else { detail };
     match status.as_u16() {
-        429 | 502..=504 => CallError::Unavailable { reason: format!("{status}: {detail}"), retry_after },
+        429 | 502..=504 => {
+            CallError::Unavailable { reason: format!("{server} answers {status}: {detail}"), retry_after }
+        }
         status => CallError::Refused { status, code, detail },
     }
 }
@@ -198,5 +201,27 @@ mod tests {
             let error = Client::new(wrong, None).unwrap_err().to_string();
             assert!(error.contains("is not usable as a URL"), "{wrong}: {error}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_cannot_answer_now_is_named() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let answer = || async {
+            let problem = service_runtime::Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "wait");
+            problem.retry_after(Duration::from_secs(3))
+        };
+        let app = axum::Router::new().fallback(answer);
+        let calls = async {
+            let client = Client::new(&base, None).unwrap();
+            client.get::<serde_json::Value>("/admin/lag", &[]).await.unwrap_err()
+        };
+        let error = tokio::select! {
+            error = calls => error,
+            ended = axum::serve(listener, app) => unreachable!("{ended:?}"),
+        };
+        let reason = format!("{base} answers 503 Service Unavailable: wait");
+        let retry_after = Some(Duration::from_secs(3));
+        assert_eq!(error, CallError::Unavailable { reason, retry_after });
     }
 }

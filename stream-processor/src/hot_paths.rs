@@ -33,8 +33,9 @@ impl ShopperStage {
     /// Folds a batch and packs what is to be published; gives the records of `product-activity` that it leads to.
     pub fn fold(&mut self, batch: Vec<Record>) -> Vec<Record> {
         let output = fold(&mut self.stage, batch);
-        for user in &output.users {
-            self.stage.published_history(user.as_str()).expect("the batch's rows are in memory");
+        for (user, version) in &output.users {
+            let history = self.stage.published_history(user.as_str(), *version);
+            history.expect("the batch's rows are in memory");
         }
         let activity = output.activity.into_iter();
         let records = activity.map(|packed| {

@@ -41,8 +41,10 @@ pub(crate) struct Shopper {
 pub(crate) struct ShopperOutput {
     /// Records for `product-activity`, in the order to append them.
     pub(crate) activity: Vec<Packed>,
-    /// Users whose history changed, or had changed already: who stored the row may have died before it was published.
-    pub(crate) users: Vec<User>,
+    /// Users whose history is to be published, each with the last record that it reflects. That may be one that left it as it was (a
+    /// duplicate, an event that was too late): its sender is told that it is reflected. It may also have changed the row before:
+    /// who stored that may have died before it was published.
+    pub(crate) users: Vec<(User, Version)>,
     /// Records that could not be applied: the offset of each, and why.
     pub(crate) dead: Vec<(u64, String)>,
 }
@@ -73,9 +75,9 @@ impl Shopper {
         self.progress.highest_event_ms
     }
 
-    /// The published history of a user whose row is in memory.
-    pub(crate) fn published_history(&self, user: &str) -> Option<Bytes> {
-        self.rows.get(user).map(|row| Bytes::from(row.encode_history(&self.names)))
+    /// The published history of a user whose row is in memory, which reflects all records up to `version`.
+    pub(crate) fn published_history(&self, user: &str, version: Version) -> Option<Bytes> {
+        self.rows.get(user).map(|row| Bytes::from(row.encode_history(version, &self.names)))
     }
 
     /// Dead letters that wait for the next flush.
@@ -84,13 +86,13 @@ impl Shopper {
     }
 
     /// Applies one record and says what became of it; `None` when its effects are stored already.
-    fn apply(&mut self, record: &ShopperRecord, users: &mut Vec<User>) -> Option<Outcome> {
+    fn apply(&mut self, record: &ShopperRecord, users: &mut Vec<(User, Version)>) -> Option<Outcome> {
         let offset = record.raw.offset;
         let version = Version::of(self.generation, offset);
         match &record.parsed {
             Err(reason) => Some(self.bury(&record.raw, *reason)),
             Ok(Parsed::Forget { user }) => {
-                users.push(user.clone());
+                users.push((user.clone(), version));
                 let found = self.rows.find(user.as_str()).expect("the batch's rows were admitted");
                 if found.row().version >= version {
                     return None;
@@ -114,7 +116,7 @@ impl Shopper {
         raw: &Record,
         (user, kind, event): (&User, EventKind, &UnpackedEvent),
         version: Version,
-        users: &mut Vec<User>,
+        users: &mut Vec<(User, Version)>,
     ) -> Option<Outcome> {
         let ahead = event.timestamp_ms.saturating_sub(raw.append_time_ms) > MAX_AHEAD_MS;
         if ahead || !(0..=MAX_TIME_MS).contains(&event.timestamp_ms) {
@@ -123,13 +125,17 @@ impl Shopper {
         let too_late = event.timestamp_ms < self.progress.highest_event_ms.saturating_sub(MAX_LATE_MS);
         self.progress.highest_event_ms = self.progress.highest_event_ms.max(event.timestamp_ms);
         if too_late {
+            // Who was never seen before does not get a history for that.
+            if self.rows.get(user.as_str()).is_some_and(|row| row.version > Version::NONE) {
+                users.push((user.clone(), version));
+            }
             let product = Some(event.product_id());
             self.packer.outcome(raw.offset, product, Outcome::TooLate, event.timestamp_ms);
             return Some(Outcome::TooLate);
         }
+        users.push((user.clone(), version));
         let found = self.rows.find(user.as_str()).expect("the batch's rows were admitted");
         if found.row().version >= version && !is_broken(Rule::UserVersionChecked) {
-            users.push(user.clone());
             return None;
         }
         let observation = Observation {
@@ -147,7 +153,6 @@ impl Shopper {
         let row = found.change();
         row.apply_into(&observation, &mut self.applied);
         row.version = version;
-        users.push(user.clone());
         self.packer.applied(raw.offset, observation.product, kind, event, self.applied.effects());
         Some(Outcome::Applied)
     }
@@ -215,8 +220,9 @@ impl Stage for Shopper {
         if let Some(last) = batch.last() {
             self.progress.at = Checkpoint::after(&last.raw);
         }
-        users.sort_unstable();
-        users.dedup();
+        // Of each user the last.
+        users.sort_unstable_by(|(user, version), (other, than)| user.cmp(other).then(than.cmp(version)));
+        users.dedup_by(|(user, _), (before, _)| user == before);
         let dead =
             self.dead[dead_before..].iter().map(|letter| (letter.offset, letter.reason.clone())).collect();
         ShopperOutput { activity: self.packer.finish(), users, dead }

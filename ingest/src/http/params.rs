@@ -2,9 +2,9 @@
 //! misspelt one would change what was not meant. Events are taken whatever their address says besides: trackers add numbers
 //! to it that keep caches away, and an event that is refused is lost.
 
-use axum::extract::Query;
-use axum::http::{StatusCode, Uri};
+use axum::http::Uri;
 use service_runtime::Problem;
+use service_runtime::http::{flag, invalid_parameter, known_parameter, query_of};
 
 /// Whether the id in the address is an `anonymous_id`: what `DELETE /users/{id}` may be asked for. As in reads, an empty
 /// parameter counts as not given.
@@ -12,10 +12,8 @@ pub(super) fn anonymous(uri: &Uri) -> Result<bool, Problem> {
     let given = known(uri, &["anonymous"])?;
     let mut values = given.iter().map(|(_, value)| value.as_str()).filter(|value| !value.is_empty());
     match (values.next(), values.next()) {
-        (None | Some("false" | "0"), None) => Ok(false),
-        (Some("true" | "1"), None) => Ok(true),
-        (_, None) => Err(invalid("anonymous", "`true` or `false`")),
-        (_, Some(_)) => Err(invalid("anonymous", "given once")),
+        (value, None) => flag("anonymous", value),
+        (_, Some(_)) => Err(invalid_parameter("anonymous", "given once")),
     }
 }
 
@@ -25,26 +23,10 @@ pub(super) fn none(uri: &Uri) -> Result<(), Problem> {
 }
 
 /// The parameters, all of which are among `known`.
-fn known(uri: &Uri, known: &[&str]) -> Result<Vec<(String, String)>, Problem> {
-    let Query(given) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed_query", error.body_text()))?;
-    match given.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-        None => Ok(given),
-        Some((name, _)) => Err(unknown(name, known)),
-    }
-}
-
-fn unknown(name: &str, known: &[&str]) -> Problem {
-    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    let detail = format!("there is no parameter `{name}` here; there are {known}");
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_parameter", detail).member("parameter", name)
-}
-
-/// A parameter that is known but whose value is not: 422 with the code `invalid_<name>`.
-fn invalid(name: &str, allowed: &str) -> Problem {
-    let detail = format!("`{name}` has to be {allowed}");
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, &format!("invalid_{name}"), detail)
-        .member("parameter", name)
+fn known(uri: &Uri, known: &[&'static str]) -> Result<Vec<(String, String)>, Problem> {
+    let given = query_of(uri)?;
+    given.iter().try_for_each(|(name, _)| known_parameter(name, known).map(drop))?;
+    Ok(given)
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use crate::request::{
     HistoryRequest, RecommendationRequest, Seen, SimilarRequest, TrendRank, TrendingRequest,
 };
 use axum::body::Bytes;
-use axum::extract::Query;
 use axum::http::{HeaderMap, StatusCode, Uri, header::CONTENT_TYPE};
 use schemas::event::MAX_ID_BYTES;
 use schemas::published::Window;
@@ -13,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::error::Category;
 use service_runtime::Problem;
+use service_runtime::http::{flag, invalid_parameter as invalid, known_parameter, query_of};
 use std::fmt;
 
 /// Most products of a session or cart given by a caller.
@@ -45,12 +45,9 @@ pub(crate) struct Params(Vec<(&'static str, String)>);
 
 impl Params {
     fn from_query(uri: &Uri, known: &'static [&'static str]) -> Result<Self, Problem> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|error| malformed("malformed_query", error.body_text()))?;
         let mut params = Self::default();
-        for (name, value) in pairs {
-            let name = known_name(&name, known)?;
-            params.add(name, value)?;
+        for (name, value) in query_of(uri)? {
+            params.add(known_parameter(&name, known)?, value)?;
         }
         Ok(params)
     }
@@ -70,11 +67,11 @@ impl Params {
                 Category::Data => "the body has to be a JSON object".to_owned(),
                 _ => format!("the body is not JSON: {error}"),
             };
-            malformed("malformed_json", detail)
+            Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
         })?;
         let mut params = Self::default();
         for (name, value) in members {
-            let name = known_name(&name, known)?;
+            let name = known_parameter(&name, known)?;
             match value {
                 Value::Array(values) if LISTS.contains(&name) => {
                     for value in values {
@@ -122,11 +119,7 @@ impl Params {
     }
 
     fn flag(&mut self, name: &'static str) -> Result<bool, Problem> {
-        match self.one(name).as_deref() {
-            None | Some("false" | "0") => Ok(false),
-            Some("true" | "1") => Ok(true),
-            Some(_) => Err(invalid(name, "`true` or `false`")),
-        }
+        flag(name, self.one(name).as_deref())
     }
 
     fn window(&mut self) -> Result<Option<Window>, Problem> {
@@ -244,13 +237,6 @@ pub(crate) fn history(id: String, uri: &Uri) -> Result<HistoryRequest, Problem> 
     })
 }
 
-fn known_name(name: &str, known: &'static [&'static str]) -> Result<&'static str, Problem> {
-    known.iter().copied().find(|known| *known == name).ok_or_else(|| {
-        let detail = format!("there is no parameter `{name}` here; there are {}", known.join(", "));
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_parameter", detail).member("parameter", name)
-    })
-}
-
 fn text(name: &'static str, value: Value) -> Result<String, Problem> {
     match value {
         Value::Null => Ok(String::new()),
@@ -267,17 +253,6 @@ fn checked_id(name: &'static str, id: String) -> Result<String, Problem> {
         return Err(invalid(name, &format!("at most {MAX_ID_BYTES} bytes long")));
     }
     Ok(id)
-}
-
-/// A parameter that was understood but cannot be served: 422 with the code `invalid_<name>`.
-fn invalid(name: &'static str, allowed: &str) -> Problem {
-    let detail = format!("`{name}` has to be {allowed}");
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, &format!("invalid_{name}"), detail)
-        .member("parameter", name)
-}
-
-fn malformed(code: &str, detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, code, detail)
 }
 
 #[cfg(test)]

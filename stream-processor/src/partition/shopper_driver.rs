@@ -72,11 +72,10 @@ impl Driver for ShopperDriver {
             metrics::dead_letter(reason);
         }
         let generation = self.context.config.generation;
-        let histories = output
-            .users
-            .iter()
-            .map(|user| user.as_str())
-            .filter_map(|user| Some((user_key(generation, user), self.stage.published_history(user)?)));
+        let histories = output.users.iter().filter_map(|(user, version)| {
+            let history = self.stage.published_history(user.as_str(), *version)?;
+            Some((user_key(generation, user.as_str()), history))
+        });
         self.queue.submit(histories, false);
         self.queue.covers(Covers::all_before(self.stage.checkpoint().next_offset));
         self.append(output.activity).await

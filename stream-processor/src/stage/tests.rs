@@ -9,6 +9,7 @@ use prost::Message;
 use recommender::{Interner, ProductRow};
 use schemas::Version;
 use schemas::proto::{Event, EventRecord, Outcome, event_record};
+use schemas::published::UserHistory;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -199,4 +200,39 @@ fn records_of_any_producer_get_exactly_one_outcome() {
     assert_eq!(count(Outcome::DeadLettered), 7);
     assert_eq!((count(Outcome::Applied), count(Outcome::TooLate), count(Outcome::Duplicate)), (1, 1, 1));
     assert_eq!(stored.rows.keys().filter(|(table, _)| *table == Table::DeadLetters).count(), 7);
+}
+
+#[test]
+fn a_record_without_effect_is_reflected_by_its_users_history() {
+    let mut log =
+        log_of(&[(1, 1, 0, 0, true), (2, 2, 0, 0, false), (1, 3, 0, 0, false), (3, 1, 0, 0, false)]);
+    let stored = Stored::default();
+    let mut stage = shopper(&stored);
+    let mut reflected = |batch: &[Record]| -> Vec<(String, u64, usize)> {
+        let users = fold(&mut stage, &stored, batch).users;
+        let history = users.iter().map(|(user, version)| {
+            let published = stage.published_history(user.as_str(), *version).unwrap();
+            let history = UserHistory::decode(&published).unwrap();
+            (user.as_str().to_owned(), history.version.offset(), history.entries.len())
+        });
+        history.collect()
+    };
+    let of = |user: &str, offset, entries| (user.to_owned(), offset, entries);
+    assert_eq!(reflected(&log[..3]), [of("u1", 1, 1), of("u2", 2, 1)], "a duplicate in the same batch");
+    log[0].offset = 3;
+    assert_eq!(reflected(&log[..1]), [of("u1", 3, 1)], "and in a later one");
+    let mut late = log_of(&[(2, 9, 0, 0, false), (9, 9, 0, 0, false)]);
+    for (record, offset) in late.iter_mut().zip(4..) {
+        record.offset = offset;
+    }
+    let Some(event_record::Record::Event(mut event)) = EventRecord::decode(&*log[4].value).unwrap().record
+    else {
+        unreachable!("it is an event")
+    };
+    event.timestamp_ms -= 31 * 24 * 3_600_000;
+    for record in &mut late {
+        let event = EventRecord { record: Some(event_record::Record::Event(event.clone())) };
+        record.value = Bytes::from(event.encode_to_vec());
+    }
+    assert_eq!(reflected(&late), [of("u2", 4, 1)], "who never did anything in time has no history");
 }

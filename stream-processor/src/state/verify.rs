@@ -149,7 +149,7 @@ impl Verifier<'_> {
                 for packed in output.activity {
                     verifier.expect(packed.partition, &packed.value);
                 }
-                output.users.iter().map(|user| user.as_str().to_owned()).collect()
+                output.users.iter().map(|(user, _)| user.as_str().to_owned()).collect()
             })
             .await?;
         self.result.events += folded;
