@@ -1,5 +1,6 @@
 //! Rows in memory: bounded, and never without those that are not stored yet.
 
+use crate::known::KnownKeys;
 use crate::rules::{Rule, is_broken};
 use hashbrown::{Equivalent, HashMap};
 use std::hash::Hash;
@@ -28,6 +29,8 @@ pub(crate) struct RowCache<K, R> {
     generation: u64,
     /// How many rows were used in the current generation.
     young: usize,
+    /// The keys that the store has rows of; `None` where that is not known.
+    known: Option<KnownKeys>,
 }
 
 /// A row in a cache.
@@ -55,8 +58,8 @@ impl<'a, K: Clone, R> Found<'a, K, R> {
 }
 
 impl<K: Hash + Eq + Clone, R> RowCache<K, R> {
-    /// A cache that holds about `capacity` rows besides the changed ones.
-    pub(crate) fn new(capacity: usize) -> Self {
+    /// A cache that holds about `capacity` rows besides the changed ones. `known` are the keys that the store has rows of.
+    pub(crate) fn new(capacity: usize, known: Option<KnownKeys>) -> Self {
         let capacity = (capacity / 2).max(1);
         Self {
             rows: HashMap::new(),
@@ -65,6 +68,7 @@ impl<K: Hash + Eq + Clone, R> RowCache<K, R> {
             changed: Vec::new(),
             generation: 1,
             young: 0,
+            known,
         }
     }
 
@@ -93,6 +97,16 @@ impl<K: Hash + Eq + Clone, R> RowCache<K, R> {
             self.rows.insert(key, Entry { row, changed: CLEAN, used: self.generation });
             self.young += 1;
         }
+    }
+
+    /// Whether it is certain that the store has no row of a key that is not here.
+    pub(crate) fn is_new(&self, key: &str) -> bool {
+        self.known.as_ref().is_some_and(|known| !known.may_have(key))
+    }
+
+    /// The keys that the store has rows of, where they are known.
+    pub(crate) fn known(&mut self) -> Option<&mut KnownKeys> {
+        self.known.as_mut()
     }
 
     /// Ends the epoch: the keys that changed in it, to be copied and stored. Give the number to [`Self::stored`] then.
@@ -142,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_row_that_is_not_stored_yet_is_never_evicted() {
-        let mut cache: RowCache<String, u32> = RowCache::new(10);
+        let mut cache: RowCache<String, u32> = RowCache::new(10, None);
         cache.admit("kept".into(), 0);
         *cache.find("kept").unwrap().change() = 7;
         let (epoch, keys) = cache.begin_flush();
@@ -171,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_row_in_memory_is_not_replaced_by_an_older_one() {
-        let mut cache: RowCache<String, u32> = RowCache::new(10);
+        let mut cache: RowCache<String, u32> = RowCache::new(10, None);
         cache.admit("a".into(), 1);
         *cache.find("a").unwrap().change() = 2;
         cache.admit("a".into(), 1);
@@ -180,7 +194,7 @@ mod tests {
 
     #[test]
     fn use_keeps_a_row() {
-        let mut cache: RowCache<u32, u32> = RowCache::new(10);
+        let mut cache: RowCache<u32, u32> = RowCache::new(10, None);
         cache.admit(0, 0);
         for i in 1..1000 {
             assert!(cache.touch(&0));

@@ -35,13 +35,14 @@ pub fn progress(bytes: &[u8]) -> usize {
         assert_eq!(ProductProgress::decode(&progress.encode(GENERATION)).as_ref(), Ok(&progress));
         let mut sum = OutcomeCounts::default();
         (0..4).for_each(|_| sum.merge(&progress.outcomes));
-        let mut stage = Product::new(GENERATION, Arc::default(), 10, progress);
+        let mut stage = Product::new(0, GENERATION, Arc::default(), 10, progress, None);
         fold(&mut stage, Vec::new());
     }
     if let Ok(checkpoint) = Checkpoint::decode_intent(bytes) {
         read += 1;
         assert_eq!(Checkpoint::decode_intent(&checkpoint.encode_intent(GENERATION)), Ok(checkpoint));
     }
+    read += usize::from(crate::known::decode(bytes).is_ok());
     read += usize::from(OpenWindows::decode(bytes).is_ok());
     read += usize::from(DeadLetter::decode(bytes).is_ok());
     read += usize::from(Redriven::decode(bytes).is_ok());
@@ -56,8 +57,8 @@ pub fn progress(bytes: &[u8]) -> usize {
 pub fn events(bytes: &[u8]) -> usize {
     let records = records_of(bytes);
     let given = records.len();
-    let mut shopper = Shopper::new(0, GENERATION, 1, Arc::default(), 10, ShopperProgress::default());
-    let mut product = Product::new(GENERATION, Arc::default(), 10, ProductProgress::new(PARTITIONS));
+    let mut shopper = Shopper::new(0, GENERATION, 1, Arc::default(), 10, ShopperProgress::default(), None);
+    let mut product = Product::new(0, GENERATION, Arc::default(), 10, ProductProgress::new(PARTITIONS), None);
     let output = fold(&mut shopper, records);
     let updates = output.activity.into_iter().enumerate();
     let updates = updates.map(|(offset, packed)| Record {
@@ -79,7 +80,7 @@ pub fn activity(bytes: &[u8]) -> usize {
     let records = records_of(bytes);
     let given = records.len();
     let names = Arc::new(Interner::default());
-    let mut stage = Product::new(GENERATION, names, 10, ProductProgress::new(PARTITIONS));
+    let mut stage = Product::new(0, GENERATION, names, 10, ProductProgress::new(PARTITIONS), None);
     fold(&mut stage, records);
     given
 }
@@ -184,7 +185,7 @@ mod tests {
         let course = Course::default().after(0).after(1).after(2).after(1);
         let shape = SessionShape { times: vec![1, 2, 1], last_step: LastStep::New, course };
         product.repeats.observe(&shape, Some(1));
-        let shopper = ShopperProgress { at: product.at, highest_event_ms: 77 };
+        let shopper = ShopperProgress { at: product.at, highest_event_ms: 77, knows_keys: true };
         let letter = DeadLetter::new(1, &record, crate::DeadReason::BadKey);
         vec![
             product.encode(GENERATION),
@@ -249,7 +250,7 @@ mod tests {
                 entries: vec![entry],
                 ..ActivityRecord::default()
             };
-            let mut stage = Product::new(GENERATION, Arc::default(), 10, ProductProgress::new(1));
+            let mut stage = Product::new(0, GENERATION, Arc::default(), 10, ProductProgress::new(1), None);
             let value = Bytes::from(record.encode_to_vec());
             fold(&mut stage, vec![Record { offset: 0, append_time_ms: 0, key: Bytes::new(), value }]);
             assert_eq!(stage.outcomes(), OutcomeCounts::default(), "{offset} {timestamp_ms}");

@@ -1,9 +1,10 @@
 //! The stages without a partition's task around them, for the program `hot-paths`, which counts the instructions that an
 //! event costs. Rows are never in a store: all are new, or in memory.
 
+use crate::known::KnownKeys;
 use crate::product::Product;
 use crate::progress::{ProductProgress, ShopperProgress};
-use crate::shopper::Shopper;
+use crate::shopper::{Reflecting, Shopper};
 use crate::stage::Stage;
 use bytes::Bytes;
 use event_log::Record;
@@ -24,7 +25,15 @@ pub struct ProductStage(Product);
 
 impl Default for ShopperStage {
     fn default() -> Self {
-        let stage = Shopper::new(0, GENERATION, 1, Arc::default(), CACHED, ShopperProgress::default());
+        let stage = Shopper::new(
+            0,
+            GENERATION,
+            1,
+            Arc::default(),
+            CACHED,
+            ShopperProgress::default(),
+            Some(KnownKeys::default()),
+        );
         Self { stage, appended: 0 }
     }
 }
@@ -33,7 +42,7 @@ impl ShopperStage {
     /// Folds a batch and packs what is to be published; gives the records of `product-activity` that it leads to.
     pub fn fold(&mut self, batch: Vec<Record>) -> Vec<Record> {
         let output = fold(&mut self.stage, batch);
-        for (user, version) in &output.users {
+        for Reflecting { user, version, .. } in &output.users {
             let history = self.stage.published_history(user.as_str(), *version);
             history.expect("the batch's rows are in memory");
         }
@@ -54,7 +63,14 @@ impl ShopperStage {
 
 impl Default for ProductStage {
     fn default() -> Self {
-        Self(Product::new(GENERATION, Arc::default(), CACHED, ProductProgress::new(1)))
+        Self(Product::new(
+            0,
+            GENERATION,
+            Arc::default(),
+            CACHED,
+            ProductProgress::new(1),
+            Some(KnownKeys::default()),
+        ))
     }
 }
 

@@ -15,6 +15,7 @@ pub mod generations;
 pub mod hostile;
 #[cfg(feature = "hot-paths")]
 pub mod hot_paths;
+mod known;
 mod layout;
 mod markers;
 mod metrics;

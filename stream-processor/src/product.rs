@@ -4,6 +4,7 @@ mod open_windows;
 mod record;
 
 use crate::cache::RowCache;
+use crate::known::KnownKeys;
 use crate::outcome::OutcomeCounts;
 use crate::progress::{Checkpoint, ProductProgress, StageName};
 use crate::rules::{Rule, is_broken};
@@ -23,6 +24,7 @@ use stores::{Row, Table};
 
 /// The product stage's state for one partition.
 pub(crate) struct Product {
+    partition: u32,
     generation: u16,
     names: Arc<Interner>,
     rows: RowCache<Symbol, ProductRow>,
@@ -48,13 +50,24 @@ const ONE_EVENT: u64 = 1 << 24;
 
 impl Product {
     pub(crate) fn new(
+        partition: u32,
         generation: u16,
         names: Arc<Interner>,
         cached_products: usize,
-        progress: ProductProgress,
+        mut progress: ProductProgress,
+        known: Option<KnownKeys>,
     ) -> Self {
-        let rows = RowCache::new(cached_products);
-        Self { generation, names, rows, progress, stored_limits: HashMap::new(), by_row: ByRow::default() }
+        progress.knows_keys = known.is_some();
+        let rows = RowCache::new(cached_products, known);
+        Self {
+            partition,
+            generation,
+            names,
+            rows,
+            progress,
+            stored_limits: HashMap::new(),
+            by_row: ByRow::default(),
+        }
     }
 
     /// Takes note of what `open_windows` holds for a product.
@@ -192,9 +205,7 @@ impl Stage for Product {
                 }
             }
         }
-        missing.sort_unstable();
-        missing.dedup();
-        missing
+        self.to_be_read(missing)
     }
 
     fn received_ms(record: &ProductRecord) -> i64 {
@@ -242,7 +253,8 @@ impl Stage for Product {
         let windows = keys.1.iter().filter_map(|&product| self.open_windows_row(product)).collect();
         // Bounds first: a crash in between leaves bounds that are too high, which does no harm. A row that is stored
         // without its bounds would skip its records at the restart and never write them.
-        let rows = vec![(Table::OpenWindows, windows), (Table::ProductState, rows)];
+        let known = self.copy_known(self.partition, self.generation);
+        let rows = vec![known, (Table::OpenWindows, windows), (Table::ProductState, rows)];
         Snapshot { at: self.progress.at, rows, progress: self.encoded_progress(), keys }
     }
 
@@ -279,7 +291,7 @@ mod tests {
         let mut row = ProductRow::default();
         (0..20).for_each(|_| row.observe(EventKind::View, 1, None, START_MS));
         row.version = Version::of(1, 5);
-        let mut stage = Product::new(1, Arc::clone(&names), 10, ProductProgress::new(1));
+        let mut stage = Product::new(0, 1, Arc::clone(&names), 10, ProductProgress::new(1), None);
         // An hour and more later, when the entry was written, that hour had one event.
         let mut later = row.clone();
         let later_ms = START_MS + 2 * 3_600_000;

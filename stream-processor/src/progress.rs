@@ -39,6 +39,11 @@ pub(crate) fn intent_key(stage: StageName, partition: u32) -> String {
     format!("intent:{}:{partition}", stage.as_str())
 }
 
+/// The key of a row that holds a segment of the keys that have rows.
+pub(crate) fn segment_key(stage: StageName, partition: u32, number: u32) -> String {
+    format!("known:{}:{partition}:{number}", stage.as_str())
+}
+
 /// The key of the row that holds the partition counts.
 pub(crate) const META_KEY: &str = "meta";
 
@@ -122,11 +127,13 @@ pub(crate) struct ShopperProgress {
     pub(crate) at: Checkpoint,
     /// Highest event time so far; what is 30 days behind it is too late.
     pub(crate) highest_event_ms: i64,
+    /// Whether [`crate::known`] has been kept from the first record on.
+    pub(crate) knows_keys: bool,
 }
 
 impl Default for ShopperProgress {
     fn default() -> Self {
-        Self { at: Checkpoint::default(), highest_event_ms: i64::MIN }
+        Self { at: Checkpoint::default(), highest_event_ms: i64::MIN, knows_keys: false }
     }
 }
 
@@ -140,14 +147,16 @@ impl ShopperProgress {
         let mut out = header(self.at.version(generation), 40);
         self.at.encode_into(&mut out);
         put_signed(&mut out, self.highest_event_ms);
+        put_knows_keys(&mut out, self.knows_keys);
         Bytes::from(out)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let (_, mut reader) = open(bytes)?;
-        let progress = Self { at: Checkpoint::decode_from(&mut reader)?, highest_event_ms: reader.signed()? };
+        let (at, highest_event_ms) = (Checkpoint::decode_from(&mut reader)?, reader.signed()?);
+        let knows_keys = read_knows_keys(&mut reader)?;
         reader.finish()?;
-        Ok(progress)
+        Ok(Self { at, highest_event_ms, knows_keys })
     }
 }
 
@@ -161,6 +170,8 @@ pub(crate) struct ProductProgress {
     pub(crate) stream_time_ms: i64,
     pub(crate) outcomes: OutcomeCounts,
     pub(crate) repeats: RepeatTable,
+    /// Whether [`crate::known`] has been kept from the first record on.
+    pub(crate) knows_keys: bool,
 }
 
 impl ProductProgress {
@@ -171,6 +182,7 @@ impl ProductProgress {
             stream_time_ms: i64::MIN,
             outcomes: OutcomeCounts::default(),
             repeats: RepeatTable::default(),
+            knows_keys: false,
         }
     }
 
@@ -186,6 +198,7 @@ impl ProductProgress {
             put_varint(&mut out, count);
         }
         self.repeats.counts().for_each(|count| put_varint(&mut out, count));
+        put_knows_keys(&mut out, self.knows_keys);
         Bytes::from(out)
     }
 
@@ -199,8 +212,27 @@ impl ProductProgress {
             *count = reader.counted()?;
         }
         let repeats = RepeatTable::read_counts(&mut reader)?;
+        let knows_keys = read_knows_keys(&mut reader)?;
         reader.finish()?;
-        Ok(Self { at, marks, stream_time_ms, outcomes, repeats })
+        Ok(Self { at, marks, stream_time_ms, outcomes, repeats, knows_keys })
+    }
+}
+
+/// A byte where keys are known, nothing where they are not: releases that did not keep them wrote none, and refuse what has one. After
+/// one of those had written rows the keys would no longer be all.
+fn put_knows_keys(out: &mut Vec<u8>, knows_keys: bool) {
+    if knows_keys {
+        out.push(1);
+    }
+}
+
+fn read_knows_keys(reader: &mut Reader<'_>) -> Result<bool, DecodeError> {
+    if reader.is_at_end() {
+        return Ok(false);
+    }
+    match reader.u8()? {
+        1 => Ok(true),
+        _ => Err(DecodeError::Malformed("known keys")),
     }
 }
 
@@ -220,10 +252,12 @@ mod tests {
         let course = Course::default().after(0).after(1).after(2);
         let shape = SessionShape { times: vec![1, 2, 1], last_step: LastStep::New, course };
         progress.repeats.observe(&shape, Some(1));
-        let bytes = progress.encode(1);
-        assert_eq!(ProductProgress::decode(&bytes).unwrap(), progress);
-        let shopper = ShopperProgress { at: progress.at, highest_event_ms: 77 };
-        assert_eq!(ShopperProgress::decode(&shopper.encode(1)).unwrap(), shopper);
+        let mut shopper = ShopperProgress { at: progress.at, highest_event_ms: 77, knows_keys: false };
+        for knows_keys in [false, true] {
+            (progress.knows_keys, shopper.knows_keys) = (knows_keys, knows_keys);
+            assert_eq!(ProductProgress::decode(&progress.encode(1)).unwrap(), progress);
+            assert_eq!(ShopperProgress::decode(&shopper.encode(1)).unwrap(), shopper);
+        }
         assert_eq!(Checkpoint::decode_intent(&shopper.at.encode_intent(1)).unwrap(), shopper.at);
     }
 

@@ -12,6 +12,8 @@ pub enum Rule {
     AcknowledgedBeforeRows,
     /// The progress is written after everything that it says is stored.
     ProgressAfterRows,
+    /// The keys of the rows that are stored are written before the progress.
+    KnownKeysBeforeProgress,
     /// A user's record at or below the row's version changes nothing.
     UserVersionChecked,
     /// A record of updates at or below a product row's version changes nothing.
@@ -46,10 +48,11 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::IntentBeforeRows,
         Self::AcknowledgedBeforeRows,
         Self::ProgressAfterRows,
+        Self::KnownKeysBeforeProgress,
         Self::UserVersionChecked,
         Self::ProductVersionChecked,
         Self::VersionSetLast,

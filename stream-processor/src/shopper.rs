@@ -5,6 +5,7 @@ mod record;
 
 use crate::cache::RowCache;
 use crate::dead_letter::{DeadLetter, list};
+use crate::known::KnownKeys;
 use crate::outcome::DeadReason;
 use crate::progress::{Checkpoint, ShopperProgress, StageName};
 use crate::rules::{Rule, is_broken};
@@ -41,12 +42,19 @@ pub(crate) struct Shopper {
 pub(crate) struct ShopperOutput {
     /// Records for `product-activity`, in the order to append them.
     pub(crate) activity: Vec<Packed>,
-    /// Users whose history is to be published, each with the last record that it reflects. That may be one that left it as it was (a
-    /// duplicate, an event that was too late): its sender is told that it is reflected. It may also have changed the row before:
-    /// who stored that may have died before it was published.
-    pub(crate) users: Vec<(User, Version)>,
+    /// Users whose history is to be published, each once.
+    pub(crate) users: Vec<Reflecting>,
     /// Records that could not be applied: the offset of each, and why.
     pub(crate) dead: Vec<(u64, String)>,
+}
+
+/// A user's row, and the last record that it reflects.
+pub(crate) struct Reflecting {
+    pub(crate) user: User,
+    pub(crate) version: Version,
+    /// Whether that record changed the row, now or before: who stored it then may have died before it was published. One that
+    /// leaves it as it is (a duplicate, an event that is too late) is reflected, too, and whoever sent it may ask for that.
+    pub(crate) is_changed: bool,
 }
 
 impl Shopper {
@@ -56,14 +64,16 @@ impl Shopper {
         activity_partitions: u32,
         names: Arc<Interner>,
         cached_users: usize,
-        progress: ShopperProgress,
+        mut progress: ShopperProgress,
+        known: Option<KnownKeys>,
     ) -> Self {
+        progress.knows_keys = known.is_some();
         Self {
             partition,
             generation,
             packer: Packer::new(partition, activity_partitions, Arc::clone(&names)),
             names,
-            rows: RowCache::new(cached_users),
+            rows: RowCache::new(cached_users, known),
             progress,
             applied: Applied::default(),
             dead: Vec::new(),
@@ -86,13 +96,13 @@ impl Shopper {
     }
 
     /// Applies one record and says what became of it; `None` when its effects are stored already.
-    fn apply(&mut self, record: &ShopperRecord, users: &mut Vec<(User, Version)>) -> Option<Outcome> {
+    fn apply(&mut self, record: &ShopperRecord, users: &mut Vec<Reflecting>) -> Option<Outcome> {
         let offset = record.raw.offset;
         let version = Version::of(self.generation, offset);
         match &record.parsed {
             Err(reason) => Some(self.bury(&record.raw, *reason)),
             Ok(Parsed::Forget { user }) => {
-                users.push((user.clone(), version));
+                users.push(Reflecting { user: user.clone(), version, is_changed: true });
                 let found = self.rows.find(user.as_str()).expect("the batch's rows were admitted");
                 if found.row().version >= version {
                     return None;
@@ -116,7 +126,7 @@ impl Shopper {
         raw: &Record,
         (user, kind, event): (&User, EventKind, &UnpackedEvent),
         version: Version,
-        users: &mut Vec<(User, Version)>,
+        users: &mut Vec<Reflecting>,
     ) -> Option<Outcome> {
         let ahead = event.timestamp_ms.saturating_sub(raw.append_time_ms) > MAX_AHEAD_MS;
         if ahead || !(0..=MAX_TIME_MS).contains(&event.timestamp_ms) {
@@ -127,15 +137,15 @@ impl Shopper {
         if too_late {
             // Who was never seen before does not get a history for that.
             if self.rows.get(user.as_str()).is_some_and(|row| row.version > Version::NONE) {
-                users.push((user.clone(), version));
+                users.push(Reflecting { user: user.clone(), version, is_changed: false });
             }
             let product = Some(event.product_id());
             self.packer.outcome(raw.offset, product, Outcome::TooLate, event.timestamp_ms);
             return Some(Outcome::TooLate);
         }
-        users.push((user.clone(), version));
         let found = self.rows.find(user.as_str()).expect("the batch's rows were admitted");
         if found.row().version >= version && !is_broken(Rule::UserVersionChecked) {
+            users.push(Reflecting { user: user.clone(), version, is_changed: true });
             return None;
         }
         let observation = Observation {
@@ -145,7 +155,9 @@ impl Shopper {
             append_time_ms: raw.append_time_ms,
             fingerprint: fingerprint(event.event_id()),
         };
-        if found.row().knows(&observation) {
+        let is_changed = !found.row().knows(&observation);
+        users.push(Reflecting { user: user.clone(), version, is_changed });
+        if !is_changed {
             let product = Some(event.product_id());
             self.packer.outcome(raw.offset, product, Outcome::Duplicate, event.timestamp_ms);
             return Some(Outcome::Duplicate);
@@ -179,15 +191,13 @@ impl Stage for Shopper {
     }
 
     fn missing(&mut self, batch: &[ShopperRecord]) -> Vec<String> {
-        let mut missing: Vec<String> = batch
+        let missing = batch
             .iter()
             .filter_map(ShopperRecord::user)
             .filter(|user| !self.rows.touch(*user))
             .map(str::to_owned)
             .collect();
-        missing.sort_unstable();
-        missing.dedup();
-        missing
+        self.to_be_read(missing)
     }
 
     fn received_ms(record: &ShopperRecord) -> i64 {
@@ -221,8 +231,8 @@ impl Stage for Shopper {
             self.progress.at = Checkpoint::after(&last.raw);
         }
         // Of each user the last.
-        users.sort_unstable_by(|(user, version), (other, than)| user.cmp(other).then(than.cmp(version)));
-        users.dedup_by(|(user, _), (before, _)| user == before);
+        users.sort_unstable_by(|a, b| a.user.cmp(&b.user).then(b.version.cmp(&a.version)));
+        users.dedup_by(|again, last| again.user == last.user);
         let dead =
             self.dead[dead_before..].iter().map(|letter| (letter.offset, letter.reason.clone())).collect();
         ShopperOutput { activity: self.packer.finish(), users, dead }
@@ -242,8 +252,12 @@ impl Stage for Shopper {
         let listed = dead.iter().map(|letter| list::row_of(letter, self.generation)).collect();
         let dead = dead.iter().map(|letter| letter.to_row(self.generation)).collect();
         // In this order: what is listed can be shown.
-        let rows =
-            vec![(Table::UserHistory, rows), (Table::DeadLetters, dead), (Table::DeadLettersByTime, listed)];
+        let rows = vec![
+            self.copy_known(self.partition, self.generation),
+            (Table::UserHistory, rows),
+            (Table::DeadLetters, dead),
+            (Table::DeadLettersByTime, listed),
+        ];
         Snapshot { at: self.progress.at, rows, progress: self.encoded_progress(), keys }
     }
 

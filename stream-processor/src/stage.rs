@@ -83,8 +83,34 @@ pub(crate) trait Stage: Send + 'static {
     /// Copies the rows changed since the last snapshot; part of [`Self::snapshot`].
     fn copy_changed(&mut self) -> (FlushKeys<Self>, Vec<Row>) {
         let (epoch, keys) = self.rows_mut().begin_flush();
-        let rows = keys.iter().map(|key| self.packed(key).expect("changed rows stay in memory")).collect();
+        let packed = keys.iter().map(|key| self.packed(key).expect("changed rows stay in memory"));
+        let rows: Vec<Row> = packed.collect();
+        if let Some(known) = self.rows_mut().known() {
+            rows.iter().for_each(|row| known.add(&row.key));
+        }
         ((epoch, keys), rows)
+    }
+
+    /// What has to be stored of the known keys before a progress of this place is; part of [`Self::snapshot`], after
+    /// [`Self::copy_changed`].
+    fn copy_known(&mut self, partition: u32, generation: u16) -> (Table, Vec<Row>) {
+        let version = self.checkpoint().version(generation);
+        let grown = self.rows_mut().known().map(|known| known.take_grown(Self::NAME, partition, version));
+        (Table::Progress, grown.unwrap_or_default())
+    }
+
+    /// Of keys whose rows are not in memory, those for which the store has to be asked; of the others there are new rows now.
+    fn to_be_read(&mut self, mut keys: Vec<String>) -> Vec<String> {
+        keys.sort_unstable();
+        keys.dedup();
+        keys.retain(|key| {
+            let is_new = self.rows().is_new(key);
+            if is_new {
+                self.admit(key, None).expect("a new row cannot be unreadable");
+            }
+            !is_new
+        });
+        keys
     }
 
     /// A snapshot is stored.

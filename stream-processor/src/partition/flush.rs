@@ -29,7 +29,7 @@ pub(crate) struct Flush<K> {
 }
 
 impl<K> Flush<K> {
-    /// Intent, acknowledgements, rows, progress: in this order. Gives the snapshot's keys and place.
+    /// Intent, acknowledgements, known keys, rows, progress: in this order. Gives the snapshot's keys and place.
     ///
     /// The intent says how far rows may be ahead of the progress. Rows are written only once everything emitted for the
     /// records before them is in the log, because a restart skips records that a row already reflects and so would never
@@ -57,10 +57,16 @@ impl<K> Flush<K> {
         if is_broken(Rule::ProgressAfterRows) {
             put(&context, Table::Progress, progress.clone()).await?;
         }
+        let mut too_late = Vec::new();
         for (table, rows) in snapshot.rows {
+            if table == Table::Progress && is_broken(Rule::KnownKeysBeforeProgress) {
+                too_late = rows;
+                continue;
+            }
             put_counted(&context, table, rows, |count| metrics::flushed_rows(stage, count)).await?;
         }
         put(&context, Table::Progress, progress).await?;
+        put(&context, Table::Progress, too_late).await?;
         put(&context, Table::Published, published).await?;
         metrics::flushed(stage, begun.elapsed());
         Ok((snapshot.keys, at))

@@ -38,6 +38,11 @@ impl Stored {
         Ok(Self { progress, intent, origin })
     }
 
+    /// Whether nothing counts yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.progress.is_none()
+    }
+
     /// As the shopper stage's. A partition that nothing is stored of begins where its generation does.
     pub(crate) fn shopper(&self, partition: u32) -> Result<ShopperProgress, TaskError> {
         match &self.progress {

@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::metrics;
 use crate::publish::{Covers, PublishQueue};
 use crate::rules::{Rule, is_broken};
-use crate::shopper::{Packed, Shopper, ShopperOutput};
+use crate::shopper::{Packed, Reflecting, Shopper, ShopperOutput};
 use crate::stage::Stage;
 use bytes::Bytes;
 use event_log::{Append, AppendError, NewRecord, Producer};
@@ -72,7 +72,7 @@ impl Driver for ShopperDriver {
             metrics::dead_letter(reason);
         }
         let generation = self.context.config.generation;
-        let histories = output.users.iter().filter_map(|(user, version)| {
+        let histories = output.users.iter().filter_map(|Reflecting { user, version, .. }| {
             let history = self.stage.published_history(user.as_str(), *version)?;
             Some((user_key(generation, user.as_str()), history))
         });

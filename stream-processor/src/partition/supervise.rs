@@ -7,8 +7,9 @@ use super::product_driver::{ProductDriver, Settling};
 use super::shopper_driver::ShopperDriver;
 use super::task::PartitionTask;
 use crate::context::Context;
+use crate::known::KnownKeys;
 use crate::product::Product;
-use crate::progress::{Checkpoint, StageName};
+use crate::progress::{Checkpoint, ProductProgress, ShopperProgress, StageName};
 use crate::publish::{Covers, PublishQueue, Ranker, TrendingPublisher};
 use crate::shopper::Shopper;
 use crate::status::PartitionStatus;
@@ -79,13 +80,15 @@ impl Supervised {
                 StageName::Shopper => {
                     let progress = stored.shopper(self.partition.partition)?;
                     self.check_log(&stored, progress.at).await?;
-                    Ok::<_, TaskError>(Loaded::Shopper(progress))
+                    let known = self.known(&stored, progress.knows_keys).await?;
+                    Ok::<_, TaskError>(Loaded::Shopper(progress, known))
                 }
                 StageName::Product => {
                     let progress = stored.product(self.context.events_partitions)?;
                     check_marks(&self.context, &progress).await?;
                     self.check_log(&stored, progress.at).await?;
-                    Ok::<_, TaskError>(Loaded::Product(Box::new(progress)))
+                    let known = self.known(&stored, progress.knows_keys).await?;
+                    Ok::<_, TaskError>(Loaded::Product(Box::new(progress), known))
                 }
             }
         };
@@ -95,9 +98,23 @@ impl Supervised {
             loaded = load => loaded,
         }?;
         match loaded {
-            Loaded::Shopper(progress) => self.run_shopper(progress, token).await,
-            Loaded::Product(progress) => self.run_product(*progress, token).await,
+            Loaded::Shopper(progress, known) => self.run_shopper(progress, known, token).await,
+            Loaded::Product(progress, known) => self.run_product(*progress, known, token).await,
         }
+    }
+
+    /// The keys that have rows, where a release that keeps them has worked on the partition from its first record on. Where
+    /// there is no progress that is this one: a row that is there all the same will be made again.
+    async fn known(&self, stored: &Stored, knows_keys: bool) -> Result<Option<KnownKeys>, TaskError> {
+        if stored.is_new() {
+            return Ok(Some(KnownKeys::default()));
+        }
+        if !knows_keys {
+            return Ok(None);
+        }
+        let Context { parts, config, .. } = &*self.context;
+        let partition = self.partition.partition;
+        Ok(Some(KnownKeys::load(&*parts.state, config.generation, self.stage, partition).await?))
     }
 
     async fn check_log(&self, stored: &Stored, progress: Checkpoint) -> Result<(), TaskError> {
@@ -110,7 +127,8 @@ impl Supervised {
 
     async fn run_shopper(
         &self,
-        progress: crate::progress::ShopperProgress,
+        progress: ShopperProgress,
+        known: Option<KnownKeys>,
         token: &CancellationToken,
     ) -> Result<(), TaskError> {
         let (context, at) = (&self.context, progress.at);
@@ -123,6 +141,7 @@ impl Supervised {
             Arc::clone(&context.names),
             context.config.cached_users,
             progress,
+            known,
         );
         let driver = ShopperDriver {
             context: Arc::clone(context),
@@ -142,14 +161,21 @@ impl Supervised {
 
     async fn run_product(
         &self,
-        progress: crate::progress::ProductProgress,
+        progress: ProductProgress,
+        known: Option<KnownKeys>,
         token: &CancellationToken,
     ) -> Result<(), TaskError> {
         let (context, at) = (&self.context, progress.at);
         let publishing = Publishing::begin(self);
         let names = Arc::clone(&context.names);
-        let mut stage =
-            Product::new(context.config.generation, names, context.config.cached_products, progress);
+        let mut stage = Product::new(
+            self.partition.partition,
+            context.config.generation,
+            names,
+            context.config.cached_products,
+            progress,
+            known,
+        );
         self.status.set_outcomes(stage.outcomes());
         let mut trending = TrendingPublisher::new(Arc::clone(context), self.partition.partition);
         trending.restore(&mut stage).await?;
@@ -219,8 +245,8 @@ impl Supervised {
 }
 
 enum Loaded {
-    Shopper(crate::progress::ShopperProgress),
-    Product(Box<crate::progress::ProductProgress>),
+    Shopper(ShopperProgress, Option<KnownKeys>),
+    Product(Box<ProductProgress>, Option<KnownKeys>),
 }
 
 /// The task that writes a partition's values to the serving store.

@@ -1,9 +1,10 @@
 //! Crashes between any two steps of a flush, duplicates and batch sizes, over both folds without any I/O.
 
 use super::*;
+use crate::known::KnownKeys;
 use crate::product::Product;
 use crate::progress::{ProductProgress, ShopperProgress};
-use crate::shopper::Shopper;
+use crate::shopper::{Reflecting, Shopper};
 use proptest::prelude::*;
 use prost::Message;
 use recommender::{Interner, ProductRow};
@@ -53,6 +54,15 @@ struct Stored {
 }
 
 impl Stored {
+    /// The users that have rows, as the progress has it.
+    fn known(&self) -> KnownKeys {
+        let row = |key: &str| self.rows.get(&(Table::Progress, key.to_owned())).map(|row| row.state.clone());
+        match &self.progress {
+            None => KnownKeys::default(),
+            Some(_) => KnownKeys::stored_in(StageName::Shopper, 0, row),
+        }
+    }
+
     /// Stores a snapshot; a crash may come before the progress is written.
     fn write<K>(&mut self, snapshot: Snapshot<K>, with_progress: bool) {
         for (table, rows) in snapshot.rows {
@@ -80,7 +90,7 @@ fn shopper(stored: &Stored) -> Shopper {
         .progress
         .as_ref()
         .map_or_else(ShopperProgress::default, |bytes| ShopperProgress::decode(bytes).unwrap());
-    Shopper::new(0, GENERATION, 1, Arc::new(Interner::default()), 4, progress)
+    Shopper::new(0, GENERATION, 1, Arc::new(Interner::default()), 4, progress, Some(stored.known()))
 }
 
 /// Runs the shopper stage over the log with batches of `sizes`, flushing after each; at the batches in `crashes` it dies
@@ -123,7 +133,7 @@ fn run_shopper(log: &[Record], sizes: &[usize], crashes: &[usize]) -> (Vec<Recor
 /// The product rows that the updates lead to, without the versions, and the outcomes.
 fn products(activity: &[Record], size: usize) -> (BTreeMap<String, ProductRow>, [u64; 6]) {
     let names = Arc::new(Interner::default());
-    let mut stage = Product::new(GENERATION, Arc::clone(&names), 1_000, ProductProgress::new(1));
+    let mut stage = Product::new(0, GENERATION, Arc::clone(&names), 1_000, ProductProgress::new(1), None);
     for batch in activity.chunks(size) {
         fold(&mut stage, &Stored::default(), batch);
     }
@@ -210,7 +220,7 @@ fn a_record_without_effect_is_reflected_by_its_users_history() {
     let mut stage = shopper(&stored);
     let mut reflected = |batch: &[Record]| -> Vec<(String, u64, usize)> {
         let users = fold(&mut stage, &stored, batch).users;
-        let history = users.iter().map(|(user, version)| {
+        let history = users.iter().map(|Reflecting { user, version, .. }| {
             let published = stage.published_history(user.as_str(), *version).unwrap();
             let history = UserHistory::decode(&published).unwrap();
             (user.as_str().to_owned(), history.version.offset(), history.entries.len())

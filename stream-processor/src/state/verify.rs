@@ -6,6 +6,7 @@ mod updates;
 use crate::context::Parts;
 use crate::dead_letter::{Place, list};
 use crate::generations::{ORIGIN_KEY, Origin};
+use crate::known::KnownKeys;
 use crate::outcome::OutcomeCounts;
 use crate::product::Product;
 use crate::progress::{Checkpoint, ProductProgress, ShopperProgress, StageName, intent_key, progress_key};
@@ -135,6 +136,7 @@ impl Verification {
 impl Verifier<'_> {
     async fn shoppers(&mut self, partition: u32) -> Result<(), VerifyError> {
         let begins_at = self.origin.of(partition);
+        let known = self.begun::<Shopper>(partition).await?;
         let mut stage = Shopper::new(
             partition,
             self.generation,
@@ -142,6 +144,7 @@ impl Verifier<'_> {
             Arc::clone(&self.names),
             usize::MAX,
             ShopperProgress::beginning_at(begins_at),
+            known,
         );
         let topic = self.parts.topics.events.clone();
         let (folded, compared) = self
@@ -149,7 +152,8 @@ impl Verifier<'_> {
                 for packed in output.activity {
                     verifier.expect(packed.partition, &packed.value);
                 }
-                output.users.iter().map(|(user, _)| user.as_str().to_owned()).collect()
+                let changed = output.users.iter().filter(|reflecting| reflecting.is_changed);
+                changed.map(|reflecting| reflecting.user.as_str().to_owned()).collect()
             })
             .await?;
         self.result.events += folded;
@@ -159,8 +163,15 @@ impl Verifier<'_> {
 
     async fn products(&mut self, partition: u32) -> Result<(), VerifyError> {
         let (names, sources) = (Arc::clone(&self.names), self.events_partitions);
-        let mut stage =
-            Product::new(self.generation, Arc::clone(&names), usize::MAX, ProductProgress::new(sources));
+        let known = self.begun::<Product>(partition).await?;
+        let mut stage = Product::new(
+            partition,
+            self.generation,
+            Arc::clone(&names),
+            usize::MAX,
+            ProductProgress::new(sources),
+            known,
+        );
         let topic = self.parts.topics.product_activity.clone();
         let mut effective = Effective::new(sources);
         let (folded, compared) = self
@@ -262,7 +273,28 @@ impl Verifier<'_> {
             let how = format!("says {announced}, but the log ends at {offset}");
             self.result.differs(format!("{name} intent of partition {partition}"), how);
         }
-        Ok((folded, rows.finish(&mut self.result)))
+        let known = self.known_keys(stage, partition).await?;
+        Ok((folded, rows.finish(known.as_ref(), &mut self.result)))
+    }
+
+    /// Whether the owners of a partition know its keys: then the fold begins as the first of them did, with none.
+    async fn begun<S: Stage>(&self, partition: u32) -> Result<Option<KnownKeys>, VerifyError> {
+        let progress = self.progress_row(progress_key(S::NAME, partition)).await?;
+        let knows_keys = progress.as_ref().map(|row| stored_progress::<S>(row)).transpose()?;
+        Ok(knows_keys.is_some_and(|(_, knows_keys)| knows_keys).then(KnownKeys::default))
+    }
+
+    /// The keys of a partition's rows as the owners know them; `None` where they do not.
+    async fn known_keys<S: Stage>(
+        &self,
+        stage: &mut S,
+        partition: u32,
+    ) -> Result<Option<KnownKeys>, VerifyError> {
+        if stage.rows_mut().known().is_none() {
+            return Ok(None);
+        }
+        let loaded = KnownKeys::load(&*self.parts.state, self.generation, S::NAME, partition).await?;
+        Ok(Some(loaded))
     }
 
     async fn stored_rows(
@@ -355,11 +387,21 @@ pub(super) async fn progress_row(
 
 /// The offset up to which a progress row says that everything is stored.
 pub(super) fn place_of<S: Stage>(row: &Row) -> Result<u64, VerifyError> {
-    let at = match S::NAME {
-        StageName::Shopper => ShopperProgress::decode(&row.state).map(|progress| progress.at),
-        StageName::Product => ProductProgress::decode(&row.state).map(|progress| progress.at),
+    stored_progress::<S>(row).map(|(at, _)| at)
+}
+
+/// That offset, and whether the keys of the rows are known.
+fn stored_progress<S: Stage>(row: &Row) -> Result<(u64, bool), VerifyError> {
+    let stored = match S::NAME {
+        StageName::Shopper => {
+            ShopperProgress::decode(&row.state).map(|progress| (progress.at, progress.knows_keys))
+        }
+        StageName::Product => {
+            ProductProgress::decode(&row.state).map(|progress| (progress.at, progress.knows_keys))
+        }
     };
-    at.map(|at| at.next_offset).map_err(|reason| VerifyError::Unreadable { key: row.key.clone(), reason })
+    let stored = stored.map(|(at, knows_keys)| (at.next_offset, knows_keys));
+    stored.map_err(|reason| VerifyError::Unreadable { key: row.key.clone(), reason })
 }
 
 /// The offset up to which an intent row says that rows may be stored.

@@ -1,4 +1,5 @@
 use super::Verification;
+use crate::known::KnownKeys;
 use schemas::Version;
 use std::collections::{BTreeMap, HashMap};
 use stores::Row;
@@ -59,11 +60,15 @@ impl StoredRows {
         }
     }
 
-    /// The fold has ended: names the rows that are missing, behind, ahead, or that no record leads to. Gives how many were
-    /// compared.
-    pub(super) fn finish(mut self, result: &mut Verification) -> u64 {
+    /// The fold has ended: names the rows that are missing, behind, ahead, or that no record leads to, and those whose keys are not
+    /// among the known ones where these are kept: such a row would be made anew. Gives how many were compared.
+    pub(super) fn finish(mut self, keys: Option<&KnownKeys>, result: &mut Verification) -> u64 {
         let mut compared = 0;
         for (key, Known { covered, met }) in self.known {
+            if covered > Version::NONE && keys.is_some_and(|keys| !keys.may_have(&key)) {
+                let how = "is not among the known keys of its partition";
+                result.differs(format!("{} row {key:?}", self.stage), how);
+            }
             let how = match (met, self.stored.remove(&key)) {
                 (Some(met), _) => {
                     compared += 1;
