@@ -200,10 +200,11 @@ impl Oracle {
 }
 
 /// What an event at `at` on a product means for the earlier products of its session: the weights of the pair for the earlier
-/// one and for the event's own, in units of 2^-24, each as much as it is at the very least.
+/// one and for the event's own, in units of 2^-24, each as much as it is at the very least. Those of an event that comes back to a
+/// product of the session are a third.
 fn pairs_of(user: &User, own: &str, at: i64) -> BTreeMap<String, [f64; 2]> {
     let mut pairs: BTreeMap<String, [f64; 2]> = BTreeMap::new();
-    let mut later = at;
+    let (mut later, mut comes_back) = (at, false);
     for (steps, (product, _, when)) in history_of(user).rev().take(30).enumerate() {
         if (later - when).abs() > 30 * MINUTE_MS {
             break;
@@ -215,7 +216,12 @@ fn pairs_of(user: &User, own: &str, at: i64) -> BTreeMap<String, [f64; 2]> {
             for (weight, share) in pair.iter_mut().zip([1.0, 0.8]) {
                 *weight += (share * close * f64::from(1 << 24) - 2.0).max(0.0);
             }
+        } else {
+            comes_back = true;
         }
+    }
+    if comes_back {
+        pairs.values_mut().flatten().for_each(|weight| *weight = (*weight / 3.0 - 1.0).max(0.0));
     }
     pairs
 }

@@ -4,7 +4,7 @@ use simulation::{Broken, Fault, Report, Seen, Settings, run, sweep};
 use stream_processor::rules::break_rule;
 
 /// Schedules that `cargo xtask test` runs. `cargo xtask simulate --seeds N` runs any number.
-const SCHEDULES: u64 = 2_000;
+const SCHEDULES: u64 = 5_000;
 /// Within so many schedules each broken rule is noticed.
 const NOTICED_WITHIN: u64 = 400;
 

@@ -42,7 +42,7 @@ pub enum Table {
     Published,
     /// Key = product id; sharded.
     OpenWindows,
-    /// Key = `progress:…`, `intent:…`, `meta`, or another one of which there is one for each generation.
+    /// Key = `progress:…`, `intent:…`, `known:…`, `meta`, or another one of which there is one for each generation.
     Progress,
     /// Key = `<topic>:<partition>:<offset>`; sharded.
     DeadLetters,

@@ -4,7 +4,7 @@
 //! function of the log: whoever works through the same records writes the same segments, and a segment of a higher version has all
 //! that one of a lower version has. They are stored before the progress: of a row that was made before it, the key is in
 //! them. A row that was made after it, by an owner who died, may be missing: whoever begins at that progress makes the same row
-//! again, from the same records.
+//! again, from the same records. So nobody may read a row whose key is not known: its key would come into the list out of turn.
 
 use crate::progress::{StageName, segment_key};
 use bytes::Bytes;

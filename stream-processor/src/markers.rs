@@ -149,9 +149,11 @@ impl Watch {
         }
         let context = Arc::clone(context);
         let fill = async move {
-            let partitions: Partitions = lacking.iter().map(|(key, _)| *key).collect();
-            let losses: Vec<u64> = lacking.iter().map(|(_, status)| status.losses()).collect();
-            wait_until_stored(&context, &lacking).await;
+            let lacking = stored_ones(&context, lacking).await;
+            if lacking.is_empty() {
+                return;
+            }
+            let partitions: Partitions = lacking.iter().map(|(key, ..)| *key).collect();
             match refill(&context, &partitions).await {
                 Ok(counts) => {
                     tracing::info!(
@@ -160,7 +162,7 @@ impl Watch {
                         partitions = partitions.len(),
                         "filled the serving store"
                     );
-                    for ((_, status), losses) in lacking.iter().zip(losses) {
+                    for (_, status, losses) in lacking {
                         status.filled_up_to(losses);
                     }
                 }
@@ -220,15 +222,27 @@ fn last_before(generation: u16, offset: u64) -> Version {
     offset.checked_sub(1).map_or(Version::NONE, |last| Version::of(generation, last))
 }
 
-/// Rows that changed before the loss was noticed were published before it, so they are read from the state store: wait until
-/// they are there, also when a task starts anew meanwhile.
-async fn wait_until_stored(context: &Context, owned: &[Owned]) {
-    let goals: Vec<u64> = owned.iter().map(|(_, status)| status.processed.load(Ordering::Relaxed)).collect();
-    for (((stage, partition), status), goal) in owned.iter().zip(goals) {
-        while status.stored.load(Ordering::Relaxed) < goal
-            && context.registry.holds(*stage, *partition, status)
-        {
+/// Rows that changed before the loss was noticed were published before it, so they are read from the state store: waits until
+/// they are there, also when a task starts anew meanwhile, and gives how many losses a fill makes good then. A partition that
+/// is taken away before is left out: what it would be filled with is not all, and its next owner is to see that it lacks something.
+async fn stored_ones(
+    context: &Context,
+    owned: Vec<Owned>,
+) -> Vec<((StageName, u32), Arc<PartitionStatus>, u64)> {
+    let with_goal = |(key, status): Owned| {
+        let (goal, losses) = (status.processed.load(Ordering::Relaxed), status.losses());
+        (key, status, goal, losses)
+    };
+    let owned: Vec<_> = owned.into_iter().map(with_goal).collect();
+    let mut stored = Vec::new();
+    for (key, status, goal, losses) in owned {
+        let is_stored = || status.stored.load(Ordering::Relaxed) >= goal;
+        while !is_stored() && context.registry.holds(key.0, key.1, &status) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        if is_stored() {
+            stored.push((key, status, losses));
+        }
     }
+    stored
 }

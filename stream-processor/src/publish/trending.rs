@@ -223,7 +223,8 @@ impl TrendingPublisher {
     }
 }
 
-/// Reads rows again that have left memory. They are stored: changed rows stay.
+/// Reads rows again that have left memory. They are stored: changed rows stay. What an earlier owner stored behind this one's place is
+/// not read: this one makes it again, and takes note of its key in its turn ([`crate::known`]).
 ///
 /// # Errors
 /// When the state store cannot be asked.
@@ -234,7 +235,8 @@ pub(crate) async fn read_again(
 ) -> Result<(), StoreError> {
     let Context { parts, names, config, .. } = context;
     let gone = products.iter().filter(|&&symbol| product.row(symbol).is_none());
-    let gone: Vec<String> = gone.map(|&symbol| names.name(symbol).to_owned()).collect();
+    let gone = gone.map(|&symbol| names.name(symbol)).filter(|name| !product.rows().is_new(name));
+    let gone: Vec<String> = gone.map(ToOwned::to_owned).collect();
     for keys in gone.chunks(READ_AT_ONCE) {
         let rows = parts.state.get_many(Table::ProductState, config.generation, keys).await?;
         for (key, row) in keys.iter().zip(rows) {
