@@ -1,8 +1,11 @@
 //! The wide-column schema as numbered migrations. A migration is never changed once released: a new one is added.
 
 /// Each migration's number and its statements, in order.
-pub const MIGRATIONS: &[(u32, &str)] =
-    &[(1, include_str!("../cql/0001_state.cql")), (2, include_str!("../cql/0002_dead_letters_by_time.cql"))];
+pub const MIGRATIONS: &[(u32, &str)] = &[
+    (1, include_str!("../cql/0001_state.cql")),
+    (2, include_str!("../cql/0002_dead_letters_by_time.cql")),
+    (3, include_str!("../cql/0003_known_keys.cql")),
+];
 
 /// The single statements of a migration, without comments.
 pub fn statements(migration: &str) -> Vec<String> {

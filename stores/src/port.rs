@@ -42,18 +42,20 @@ pub enum Table {
     Published,
     /// Key = product id; sharded.
     OpenWindows,
-    /// Key = `progress:…`, `intent:…`, `known:…`, `meta`, or another one of which there is one for each generation.
+    /// Key = `progress:…`, `intent:…`, `meta`, or another one of which there is one for each generation.
     Progress,
     /// Key = `<topic>:<partition>:<offset>`; sharded.
     DeadLetters,
     /// The same letters by time: key = `<reason>:<place in time>`, newest first; sharded, into fewer shards, because a page of
     /// the list looks into each.
     DeadLettersByTime,
+    /// Key = `<stage>:<partition>:<number>` or `<stage>:<partition>:count`: which keys of a partition have rows.
+    KnownKeys,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::UserHistory,
         Self::ProductState,
         Self::Published,
@@ -61,6 +63,7 @@ impl Table {
         Self::Progress,
         Self::DeadLetters,
         Self::DeadLettersByTime,
+        Self::KnownKeys,
     ];
 
     /// Its name.
@@ -73,6 +76,7 @@ impl Table {
             Self::Progress => "progress",
             Self::DeadLetters => "dead_letters",
             Self::DeadLettersByTime => "dead_letters_by_time",
+            Self::KnownKeys => "known_keys",
         }
     }
 
@@ -81,7 +85,9 @@ impl Table {
         match self {
             Self::OpenWindows | Self::DeadLetters => Some(SHARDS),
             Self::DeadLettersByTime => Some(16),
-            Self::UserHistory | Self::ProductState | Self::Published | Self::Progress => None,
+            Self::UserHistory | Self::ProductState | Self::Published | Self::Progress | Self::KnownKeys => {
+                None
+            }
         }
     }
 

@@ -253,9 +253,9 @@ impl Stage for Product {
         let windows = keys.1.iter().filter_map(|&product| self.open_windows_row(product)).collect();
         // Bounds first: a crash in between leaves bounds that are too high, which does no harm. A row that is stored
         // without its bounds would skip its records at the restart and never write them.
-        let known = self.copy_known(self.partition, self.generation);
-        let rows = vec![known, (Table::OpenWindows, windows), (Table::ProductState, rows)];
-        Snapshot { at: self.progress.at, rows, progress: self.encoded_progress(), keys }
+        let mut tables = self.copy_known(self.partition, self.generation);
+        tables.extend([(Table::OpenWindows, windows), (Table::ProductState, rows)]);
+        Snapshot { at: self.progress.at, rows: tables, progress: self.encoded_progress(), keys }
     }
 
     fn rows(&self) -> &RowCache<Symbol, ProductRow> {

@@ -39,11 +39,6 @@ pub(crate) fn intent_key(stage: StageName, partition: u32) -> String {
     format!("intent:{}:{partition}", stage.as_str())
 }
 
-/// The key of a row that holds a segment of the keys that have rows.
-pub(crate) fn segment_key(stage: StageName, partition: u32, number: u32) -> String {
-    format!("known:{}:{partition}:{number}", stage.as_str())
-}
-
 /// The key of the row that holds the partition counts.
 pub(crate) const META_KEY: &str = "meta";
 

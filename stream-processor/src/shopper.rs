@@ -52,7 +52,7 @@ pub(crate) struct ShopperOutput {
 pub(crate) struct Reflecting {
     pub(crate) user: User,
     pub(crate) version: Version,
-    /// Whether that record changed the row, now or before: who stored it then may have died before it was published. One that
+    /// Whether that last record changed the row, now or before: who stored it then may have died before it was published. One that
     /// leaves it as it is (a duplicate, an event that is too late) is reflected, too, and whoever sent it may ask for that.
     pub(crate) is_changed: bool,
 }
@@ -252,13 +252,10 @@ impl Stage for Shopper {
         let listed = dead.iter().map(|letter| list::row_of(letter, self.generation)).collect();
         let dead = dead.iter().map(|letter| letter.to_row(self.generation)).collect();
         // In this order: what is listed can be shown.
-        let rows = vec![
-            self.copy_known(self.partition, self.generation),
-            (Table::UserHistory, rows),
-            (Table::DeadLetters, dead),
-            (Table::DeadLettersByTime, listed),
-        ];
-        Snapshot { at: self.progress.at, rows, progress: self.encoded_progress(), keys }
+        let mut tables = self.copy_known(self.partition, self.generation);
+        tables.push((Table::UserHistory, rows));
+        tables.extend([(Table::DeadLetters, dead), (Table::DeadLettersByTime, listed)]);
+        Snapshot { at: self.progress.at, rows: tables, progress: self.encoded_progress(), keys }
     }
 
     fn rows(&self) -> &RowCache<SmolStr, UserRow> {

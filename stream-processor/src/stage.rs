@@ -93,10 +93,10 @@ pub(crate) trait Stage: Send + 'static {
 
     /// What has to be stored of the known keys before a progress of this place is; part of [`Self::snapshot`], after
     /// [`Self::copy_changed`].
-    fn copy_known(&mut self, partition: u32, generation: u16) -> (Table, Vec<Row>) {
+    fn copy_known(&mut self, partition: u32, generation: u16) -> Vec<(Table, Vec<Row>)> {
         let version = self.checkpoint().version(generation);
         let grown = self.rows_mut().known().map(|known| known.take_grown(Self::NAME, partition, version));
-        (Table::Progress, grown.unwrap_or_default())
+        grown.into_iter().flatten().collect()
     }
 
     /// Of keys whose rows are not in memory, those for which the store has to be asked; of the others there are new rows now.

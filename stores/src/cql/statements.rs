@@ -56,7 +56,11 @@ fn key_column(table: Table) -> &'static str {
     match table {
         Table::UserHistory => "user_id",
         Table::ProductState | Table::OpenWindows => "product_id",
-        Table::Published | Table::Progress | Table::DeadLetters | Table::DeadLettersByTime => "item",
+        Table::Published
+        | Table::Progress
+        | Table::DeadLetters
+        | Table::DeadLettersByTime
+        | Table::KnownKeys => "item",
     }
 }
 

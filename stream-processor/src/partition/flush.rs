@@ -59,14 +59,14 @@ impl<K> Flush<K> {
         }
         let mut too_late = Vec::new();
         for (table, rows) in snapshot.rows {
-            if table == Table::Progress && is_broken(Rule::KnownKeysBeforeProgress) {
-                too_late = rows;
+            if table == Table::KnownKeys && is_broken(Rule::KnownKeysBeforeProgress) {
+                too_late.extend(rows);
                 continue;
             }
             put_counted(&context, table, rows, |count| metrics::flushed_rows(stage, count)).await?;
         }
         put(&context, Table::Progress, progress).await?;
-        put(&context, Table::Progress, too_late).await?;
+        put(&context, Table::KnownKeys, too_late).await?;
         put(&context, Table::Published, published).await?;
         metrics::flushed(stage, begun.elapsed());
         Ok((snapshot.keys, at))

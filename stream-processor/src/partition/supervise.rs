@@ -103,8 +103,8 @@ impl Supervised {
         }
     }
 
-    /// The keys that have rows, where a release that keeps them has worked on the partition from its first record on. Where
-    /// there is no progress that is this one: a row that is there all the same will be made again.
+    /// The keys that have rows, where a release that keeps them has worked on the partition from its first record on. Without a
+    /// progress that begins now, with none: a row that is there all the same will be made again.
     async fn known(&self, stored: &Stored, knows_keys: bool) -> Result<Option<KnownKeys>, TaskError> {
         if stored.is_new() {
             return Ok(Some(KnownKeys::default()));
@@ -114,7 +114,18 @@ impl Supervised {
         }
         let Context { parts, config, .. } = &*self.context;
         let partition = self.partition.partition;
-        Ok(Some(KnownKeys::load(&*parts.state, config.generation, self.stage, partition).await?))
+        let loaded = KnownKeys::load(&*parts.state, config.generation, self.stage, partition).await?;
+        let (known, missing) = loaded;
+        if missing > 0 {
+            // Rows whose keys are missing would be made anew, and what is in them would be lost.
+            return Err(TaskError::Refused(format!(
+                "the state store lacks {missing} of the keys that have rows in {}/{partition}: rows of its table known_keys \
+                 were lost. Restore them with the rest of the state, or build a new generation (processor.generation) with \
+                 `shopsmart replay-log`",
+                self.partition.topic
+            )));
+        }
+        Ok(Some(known))
     }
 
     async fn check_log(&self, stored: &Stored, progress: Checkpoint) -> Result<(), TaskError> {

@@ -56,7 +56,7 @@ struct Stored {
 impl Stored {
     /// The users that have rows, as the progress has it.
     fn known(&self) -> KnownKeys {
-        let row = |key: &str| self.rows.get(&(Table::Progress, key.to_owned())).map(|row| row.state.clone());
+        let row = |key: &str| self.rows.get(&(Table::KnownKeys, key.to_owned())).map(|row| row.state.clone());
         match &self.progress {
             None => KnownKeys::default(),
             Some(_) => KnownKeys::stored_in(StageName::Shopper, 0, row),

@@ -286,7 +286,7 @@ impl Verifier<'_> {
 
     /// The keys of a partition's rows as the owners know them; `None` where they do not.
     async fn known_keys<S: Stage>(
-        &self,
+        &mut self,
         stage: &mut S,
         partition: u32,
     ) -> Result<Option<KnownKeys>, VerifyError> {
@@ -294,7 +294,12 @@ impl Verifier<'_> {
             return Ok(None);
         }
         let loaded = KnownKeys::load(&*self.parts.state, self.generation, S::NAME, partition).await?;
-        Ok(Some(loaded))
+        let (known, missing) = loaded;
+        if missing > 0 {
+            let what = format!("{} keys of partition {partition}", S::NAME.as_str());
+            self.result.differs(what, format!("{missing} of them are missing in the table known_keys"));
+        }
+        Ok(Some(known))
     }
 
     async fn stored_rows(

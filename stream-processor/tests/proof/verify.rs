@@ -179,10 +179,21 @@ async fn nothing_can_be_proven_when_the_start_of_the_log_is_gone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_whose_key_is_not_known_is_named() {
     let mut bench = Bench::having_processed(0..EVENTS).await;
-    let is_segment = |table, row: &Row| table == Table::Progress && row.key.starts_with("known:shopper:1:");
+    let is_segment = |table, row: &Row| table == Table::KnownKeys && row.key.starts_with("shopper:1:");
     bench.damage(|table, row| (!is_segment(table, &row)).then_some(row), Vec::new()).await;
     let differences = differences(&bench).await;
     assert!(!differences.is_empty());
     let named = |found: &String| found.starts_with("shopper row") && found.contains("not among the known");
     assert!(differences.iter().all(named), "{differences:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_processor_does_not_begin_where_known_keys_were_lost() {
+    let mut bench = Bench::having_processed(0..EVENTS).await;
+    let is_segment = |table, row: &Row| table == Table::KnownKeys && row.key == "shopper:1:0";
+    bench.damage(|table, row| (!is_segment(table, &row)).then_some(row), Vec::new()).await;
+    let found = differences(&bench).await;
+    assert!(found.iter().any(|found| found.starts_with("shopper keys of partition 1: ")), "{found:?}");
+    let refused = bench.process().await.unwrap_err().to_string();
+    assert!(refused.contains("of the keys that have rows in") && refused.contains("known_keys"), "{refused}");
 }
