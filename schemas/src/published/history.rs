@@ -16,7 +16,7 @@ pub struct HistoryEntry {
 /// A user's recent history as serving reads it. An absent value means "no history" while the marker stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UserHistory {
-    /// Version of the user's row: its offset is the last record of this user that is reflected.
+    /// Its offset is the last record of this user that is reflected, whether or not that changed the user's row.
     pub version: Version,
     /// The newest first, in order of arrival.
     pub entries: Vec<HistoryEntry>,

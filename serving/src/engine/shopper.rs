@@ -58,8 +58,8 @@ impl Engine {
         shopper
     }
 
-    /// Waits until a position is reflected: by the shopper's own row, or by the whole partition, for an event that did not
-    /// change the row. False when it is not in time.
+    /// Waits until a position is reflected: by the shopper's own history, or by the whole partition, for a record that no history
+    /// tells of (a dead letter; an event that was too late, of somebody unknown). False when it is not in time.
     async fn wait_for(&self, shopper: &mut Shopper, user: Option<&UserKey>, until: Position) -> bool {
         let generation = self.reader.generation();
         let target = Version::of(generation, until.offset);
