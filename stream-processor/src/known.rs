@@ -35,9 +35,10 @@ pub(crate) struct KnownKeys {
     has_grown: bool,
 }
 
+/// A list that begins. Its number of keys is to be stored even while that is none: whoever finds no number knows that it was lost.
 impl Default for KnownKeys {
     fn default() -> Self {
-        Self { prints: HashSet::new(), length: SEGMENT, first: 0, growing: Vec::new(), has_grown: false }
+        Self { prints: HashSet::new(), length: SEGMENT, first: 0, growing: Vec::new(), has_grown: true }
     }
 }
 
@@ -84,8 +85,8 @@ impl KnownKeys {
         [(Table::KnownKeys, segments), (Table::KnownKeys, count)]
     }
 
-    /// Reads the keys that are stored, and tells how many of those that once were are not any more: rows of the table were lost. The
-    /// progress has to be read before, since an earlier owner may store all of it meanwhile.
+    /// Reads the keys that are stored, and tells how many of those that once were are not any more, at least: rows of the table were
+    /// lost. The progress has to be read before, since an earlier owner may store all of it meanwhile.
     pub(crate) async fn load(
         store: &dyn StateStore,
         generation: u16,
@@ -95,11 +96,9 @@ impl KnownKeys {
         let count = count_key(stage, partition);
         // Before the segments, for the same reason.
         let stored = store.get_many(Table::KnownKeys, generation, std::slice::from_ref(&count)).await?;
-        let count = match stored.into_iter().next().flatten() {
-            Some(row) => decode_count(&row.state).map_err(|error| unreadable(&count, &error))?,
-            None => 0,
-        };
-        let mut known = Self::default();
+        let Some(row) = stored.into_iter().next().flatten() else { return Ok((Self::default(), 1)) };
+        let count = decode_count(&row.state).map_err(|error| unreadable(&count, &error))?;
+        let mut known = Self { has_grown: false, ..Self::default() };
         let mut is_last = false;
         while !is_last {
             let numbers = known.first..known.first + READ_AT_ONCE;
@@ -140,7 +139,7 @@ impl KnownKeys {
         partition: u32,
         stored: impl Fn(&str) -> Option<Bytes>,
     ) -> Self {
-        let mut known = Self::default();
+        let mut known = Self { has_grown: false, ..Self::default() };
         let mut keys = (0..).map(|number| segment_key(stage, partition, number));
         while known.append(stored(&keys.next().expect("there is always another one")).as_deref()).unwrap() {}
         known
@@ -268,6 +267,11 @@ mod tests {
             let (_, missing) = KnownKeys::load(&store, 1, STAGE, 3).await.unwrap();
             assert_eq!(missing, u64::from((10 - lost) * SEGMENT), "segment {lost}");
         }
+        let (_folder, empty) = store([]).await;
+        assert_eq!(KnownKeys::load(&empty, 1, STAGE, 3).await.unwrap().1, 1, "everything is lost");
+        let [_, (_, count)] = KnownKeys::default().take_grown(STAGE, 3, VERSION);
+        let (_folder, begun) = store(count).await;
+        assert_eq!(KnownKeys::load(&begun, 1, STAGE, 3).await.unwrap().1, 0, "there were none");
     }
 
     #[test]

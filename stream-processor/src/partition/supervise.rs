@@ -119,7 +119,7 @@ impl Supervised {
         if missing > 0 {
             // Rows whose keys are missing would be made anew, and what is in them would be lost.
             return Err(TaskError::Refused(format!(
-                "the state store lacks {missing} of the keys that have rows in {}/{partition}: rows of its table known_keys \
+                "the state store lacks {missing} or more of the keys that have rows in {}/{partition}: rows of its table known_keys \
                  were lost. Restore them with the rest of the state, or build a new generation (processor.generation) with \
                  `shopsmart replay-log`",
                 self.partition.topic

@@ -34,6 +34,10 @@ fn unique() -> u16 {
     (std::process::id() % 4_000) as u16 + 1
 }
 
+/// While a flush runs and the next one is due, reading waits: so the processor is killed before it has read everything, however
+/// fast it is, and between more steps of flushes.
+const OFTEN_FLUSHED: (&str, &str) = ("SHOPSMART__PROCESSOR__FLUSH_ROWS", "200");
+
 #[tokio::test]
 async fn kafka_redis_and_cassandra_end_with_the_embedded_state_whatever_is_killed() -> Result<()> {
     if !have(&NEEDED) {
@@ -52,7 +56,7 @@ async fn kafka_redis_and_cassandra_end_with_the_embedded_state_whatever_is_kille
     replay(&installation, &events, scratch.path())?;
 
     let lag = format!("http://{}/admin/lag", installation.processor);
-    processor = installation.start_ready("stream-processor").await?;
+    processor = installation.start_with("stream-processor", &[OFTEN_FLUSHED])?;
     for kill in 1..=KILLS {
         let goal = direct.events * kill / (KILLS + 3);
         let read =
@@ -60,7 +64,7 @@ async fn kafka_redis_and_cassandra_end_with_the_embedded_state_whatever_is_kille
                 .await?;
         processor.kill()?;
         much_is_unread(direct.events, read)?;
-        processor = installation.start_ready("stream-processor").await?;
+        processor = installation.start_with("stream-processor", &[OFTEN_FLUSHED])?;
     }
     let report = until("every event to have an outcome", &lag, |report| {
         let sum: u64 = ["applied", "duplicate", "too_late", "dead_lettered"]
