@@ -49,7 +49,7 @@ impl Effect {
     fn look(self) -> Duration {
         Duration::from_millis(match self {
             Self::OwnEvent => 2,
-            Self::Neighbours | Self::Trending => 10,
+            Self::Neighbours | Self::Trending => 20,
         })
     }
 }

@@ -205,7 +205,7 @@ impl EventLog for KafkaLog {
     fn producer(&self, mode: ProducerMode) -> Result<Arc<dyn Producer>, LogError> {
         let settings = &self.0.settings;
         let configs =
-            Clients { prompt: settings.producer(mode), lingering: settings.lingering_producer(mode) };
+            Clients { prompt: settings.producer(mode), lingering: settings.lingering_producers(mode) };
         let capacity = settings.producer_capacity();
         Ok(Arc::new(KafkaProducer::new(&configs, mode, capacity).map_err(|e| client_error(&e))?))
     }

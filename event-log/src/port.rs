@@ -187,6 +187,15 @@ pub trait Producer: Send + Sync {
     /// At once when the queue is full, the record too large or the producer dead; nothing was appended then.
     fn append(&self, record: NewRecord) -> Result<Append, AppendError>;
 
+    /// As [`Producer::append`], in one order with it, for one of many records that their caller hands over together: it may wait
+    /// some ms for more of its partition, of other callers too, where that makes it cheaper.
+    ///
+    /// # Errors
+    /// As [`Producer::append`].
+    fn append_among_others(&self, record: NewRecord) -> Result<Append, AppendError> {
+        self.append(record)
+    }
+
     /// Waits until everything handed over is acknowledged or given up, at most `deadline_ms`; the number left.
     async fn drain(&self, deadline_ms: u64) -> usize;
 }

@@ -71,6 +71,15 @@ impl Drop for Held {
     }
 }
 
+/// With what a record is handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Company {
+    /// Its caller waits for it alone.
+    Alone,
+    /// Its caller waits for others, too: it may wait some ms for them, and for those of other callers.
+    Batch,
+}
+
 impl Publisher {
     /// `dead` is cancelled when the producer is of no more use.
     pub(crate) fn new(
@@ -91,13 +100,18 @@ impl Publisher {
         topic: &Arc<str>,
         key: Bytes,
         value: Bytes,
+        company: Company,
     ) -> Result<Handed, Unpublished> {
         let bytes = (OVERHEAD_BYTES + key.len() + value.len()) as u32;
         let permit =
             self.budget.clone().try_acquire_many_owned(bytes).map_err(|_| Unpublished::Overloaded)?;
         let traceparent = current_trace().map(|trace| trace.to_bytes());
         let record = NewRecord { topic: topic.clone(), partition: None, key, value, traceparent };
-        let append = self.producer.append(record).map_err(|error| self.unpublished(error))?;
+        let append = match company {
+            Company::Alone => self.producer.append(record),
+            Company::Batch => self.producer.append_among_others(record),
+        };
+        let append = append.map_err(|error| self.unpublished(error))?;
         let in_flight_bytes = self.in_flight_bytes.clone();
         in_flight_bytes.increment(bytes);
         Ok(Handed { append, held: Held { bytes, in_flight_bytes, _permit: permit } })

@@ -1,7 +1,8 @@
 //! The state store on Scylla or Cassandra: one row per key, `USING TIMESTAMP version`, so that the database itself keeps
-//! the highest version, whatever order writes arrive in. No lightweight transactions, no batches.
+//! the highest version, whatever order writes arrive in. No lightweight transactions, and batches only of rows that the same nodes keep.
 
 mod attempts;
+mod batches;
 mod migrate;
 mod scan;
 mod session;
@@ -13,6 +14,11 @@ pub use settings::CqlSettings;
 use crate::packed::STATE_STORE;
 use crate::{KeyRange, Row, RowStream, StateStore, StoreError, Table};
 use ::scylla::client::session::Session;
+use ::scylla::cluster::ClusterState;
+use ::scylla::serialize::SerializationError;
+use ::scylla::serialize::row::{RowSerializationContext, SerializeRow};
+use ::scylla::serialize::writers::RowWriter;
+use ::scylla::statement::batch::{Batch, BatchType};
 use ::scylla::statement::prepared::PreparedStatement;
 use async_trait::async_trait;
 use attempts::Attempts;
@@ -24,9 +30,9 @@ use session::Sessions;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// Statements in flight of one call that writes. A flush has seconds for its rows; with as many in flight as the database takes,
+/// Batches in flight of one call that writes. A flush has seconds for its rows; with as many in flight as the database takes,
 /// events would wait behind it wherever the two share processors.
-const WRITES_AT_ONCE: usize = 16;
+const WRITES_AT_ONCE: usize = 8;
 
 /// A [`StateStore`] on a CQL database. It connects when first needed and again whenever connections break, so that a
 /// service can start while the database is away; until then every call fails as [`StoreError::Unavailable`]. Clones share
@@ -84,22 +90,18 @@ impl Inner {
         &self,
         session: &Session,
         statement: &PreparedStatement,
-        address: Address<'_>,
-        row: &Row,
+        values: Vec<Values<'_>>,
     ) -> Result<(), StoreError> {
         let _permit = self.in_flight.acquire().await.map_err(|closed| unavailable("write", &closed))?;
-        let Address { generation, shard, key } = address;
-        let (version, state) = (row.version.0.cast_signed(), &row.state[..]);
-        let written = self.attempts.run("write", || async move {
-            match shard {
-                Some(shard) => {
-                    let values = (generation, shard, key, version, state, version);
-                    session.execute_unpaged(statement, values).await
-                }
-                None => session.execute_unpaged(statement, (generation, key, version, state, version)).await,
-            }
-        });
-        written.await.map(drop)
+        let written = if let [values] = &values[..] {
+            self.attempts.run("write", || session.execute_unpaged(statement, values)).await
+        } else {
+            let statements = values.iter().map(|_| statement.clone().into()).collect();
+            let mut batch = Batch::new_with_statements(BatchType::Unlogged, statements);
+            batch.set_is_idempotent(true);
+            self.attempts.run("write", || session.batch(&batch, &values)).await
+        };
+        written.map(drop)
     }
 }
 
@@ -116,6 +118,52 @@ impl<'a> Address<'a> {
         let shard = table.shard_of(key).map(u32::cast_signed);
         Self { generation: i32::from(generation), shard, key }
     }
+}
+
+/// What a row is written with.
+struct Values<'a> {
+    address: Address<'a>,
+    row: &'a Row,
+}
+
+impl<'a> Values<'a> {
+    fn of(table: Table, generation: u16, row: &'a Row) -> Self {
+        Self { address: Address::of(table, generation, &row.key), row }
+    }
+}
+
+impl SerializeRow for Values<'_> {
+    fn serialize(
+        &self,
+        context: &RowSerializationContext<'_>,
+        writer: &mut RowWriter<'_>,
+    ) -> Result<(), SerializationError> {
+        let Address { generation, shard, key } = self.address;
+        let (version, state) = (self.row.version.0.cast_signed(), &self.row.state[..]);
+        match shard {
+            Some(shard) => (generation, shard, key, version, state, version).serialize(context, writer),
+            None => (generation, key, version, state, version).serialize(context, writer),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+/// Which nodes, and which of their shards, keep a row; none where that is not known.
+fn place(
+    cluster: &ClusterState,
+    keyspace: &str,
+    table: Table,
+    statement: &PreparedStatement,
+    values: &Values<'_>,
+) -> Vec<(u128, u32)> {
+    let Ok(Some(token)) = statement.calculate_token(values) else { return Vec::new() };
+    let nodes = cluster.get_token_endpoints(keyspace, table.name(), token);
+    let mut place: Vec<_> = nodes.iter().map(|(node, shard)| (node.host_id.as_u128(), *shard)).collect();
+    place.sort_unstable();
+    place
 }
 
 fn row(key: String, version: i64, state: Vec<u8>) -> Row {
@@ -157,11 +205,18 @@ impl StateStore for CqlStateStore {
         let inner = &*self.inner;
         let (session, statements) = inner.sessions.ready(&inner.settings, table).await?;
         let statement = &statements.put;
-        let rows = rows.as_slice();
-        stream::iter(0..rows.len())
+        let cluster = session.get_cluster_state();
+        let keyspace = &inner.settings.keyspace;
+        let place = |row: &Row| {
+            let values = Values::of(table, generation, row);
+            place(&cluster, keyspace, table, statement, &values)
+        };
+        let batches = batches::by_place(&rows, place);
+        stream::iter(0..batches.len())
             .map(|index| {
-                let row = &rows[index];
-                inner.put(session, statement, Address::of(table, generation, &row.key), row)
+                let rows = batches[index].rows.iter();
+                let values = rows.map(|row| Values::of(table, generation, row)).collect();
+                inner.put(session, statement, values)
             })
             .buffer_unordered(inner.settings.concurrency.min(WRITES_AT_ONCE))
             .try_collect()

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: builds everything for speed, starts real servers and measures.
 
+use std::fs;
 use std::process::Command;
 
 use anyhow::Result;
@@ -35,11 +36,20 @@ pub fn bench(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         install(&[WRK])?;
     }
     let parts = vec![Part::Kafka, Part::Redis, Part::Cassandra];
-    let options = Options { parts, ..Options::private(workspace.services_dir()) };
+    let cassandra_heap_mib = cassandra_heap_mib(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
+    let options = Options { parts, cassandra_heap_mib, ..Options::private(workspace.services_dir()) };
     let services = steps::timed("start Kafka, Redis and Cassandra", || Services::start(&options))?;
     command.envs(services.env());
     let outcome = steps::run("bench", &mut command);
     outcome.and(steps::timed("stop the servers", || services.close()))
+}
+
+/// A quarter of the memory, as Cassandra's own scripts have it, of a machine of at most 16 GiB: with little of it, collecting
+/// garbage and compacting what did not stay in memory take more than what is measured. `meminfo` is what the kernel says.
+fn cassandra_heap_mib(meminfo: &str) -> u32 {
+    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
+    let kib: u64 = total.and_then(|number| number.parse().ok()).unwrap_or_default();
+    u32::try_from(kib / 4 / 1_024).unwrap_or(u32::MAX).clamp(1_024, 4_096)
 }
 
 fn is_help(arguments: &[String]) -> bool {
@@ -73,5 +83,12 @@ mod tests {
             !needs("embedded") && !needs("scale embedded") && !needs("embedded --data folder --seconds=3")
         );
         assert!(!needs("--seconds 3 embedded"));
+    }
+
+    #[test]
+    fn cassandra_has_a_quarter_of_the_memory_within_bounds() {
+        let of = |kib: u64| cassandra_heap_mib(&format!("MemFree: 1 kB\nMemTotal:       {kib} kB\n"));
+        assert_eq!([2, 8, 64].map(|gib| of(gib << 20)), [1_024, 2_048, 4_096]);
+        assert_eq!(cassandra_heap_mib("nothing of use"), 1_024);
     }
 }

@@ -83,12 +83,23 @@ pub struct Options {
     pub backend: Option<Backend>,
     /// Whether the servers end with the value that started them.
     pub lifetime: Lifetime,
+    /// Cassandra's heap in MiB.
+    pub cassandra_heap_mib: u32,
 }
+
+/// What tests get by with.
+const SMALL_CASSANDRA_HEAP_MIB: u32 = 1_024;
 
 impl Options {
     /// All servers, for as long as the value lives.
     pub fn private(directory: PathBuf) -> Self {
-        Self { directory, parts: Part::ALL.to_vec(), backend: None, lifetime: Lifetime::Private }
+        Self {
+            directory,
+            parts: Part::ALL.to_vec(),
+            backend: None,
+            lifetime: Lifetime::Private,
+            cassandra_heap_mib: SMALL_CASSANDRA_HEAP_MIB,
+        }
     }
 }
 

@@ -9,7 +9,9 @@
 //!
 //! What goes together is still handed to the client record by record, and its thread, which wakes at the first of them, makes a
 //! request of what is there by then: often of one, and of the others a second one. So many records go by way of a client that
-//! lingers. A lane changes its way only while nothing of it is on the other one, so that none of its records overtakes another.
+//! lingers. And records of batches go by way of one that lingers longer: a batch waits for all its records, which are of many
+//! partitions, and where batches come one after another each of them would make a request to each partition. A lane changes
+//! its way only while nothing of it is on another one, so that none of its records overtakes another.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -18,7 +20,7 @@ use std::time::{Duration, Instant};
 /// With so many records of a partition on their way, the next ones wait: the brokers have one in hand then, and another one as
 /// soon as they are done.
 const AT_ONCE: usize = 2;
-/// A lane with so many records in a round trip goes the way that lingers: fewer are done sooner without.
+/// A lane with so many records in a round trip goes the way that lingers briefly: fewer are done sooner without.
 const MANY: usize = 16;
 /// Until a topic whose partitions could not be asked for is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
@@ -45,6 +47,8 @@ pub(super) struct Traffic<R> {
     /// Records sent since those that had waited last went together, or a record went alone.
     round: usize,
     waiting: VecDeque<R>,
+    /// Whether one of those that wait is of a batch.
+    batch_waits: bool,
 }
 
 /// By which of a producer's clients records go.
@@ -53,8 +57,10 @@ pub(super) enum Way {
     /// The one that sends each record as soon as it comes.
     #[default]
     Prompt,
-    /// The one that waits a moment for more.
-    Lingering,
+    /// The one that waits a moment for more, of many records.
+    Briefly,
+    /// The one that waits longer, for records of other batches.
+    Longer,
 }
 
 impl<R> Default for Lanes<R> {
@@ -115,7 +121,13 @@ impl<R> Topic<R> {
 
 impl<R> Default for Lane<R> {
     fn default() -> Self {
-        Self(Mutex::new(Traffic { way: Way::default(), on_way: 0, round: 0, waiting: VecDeque::new() }))
+        Self(Mutex::new(Traffic {
+            way: Way::default(),
+            on_way: 0,
+            round: 0,
+            waiting: VecDeque::new(),
+            batch_waits: false,
+        }))
     }
 }
 
@@ -127,22 +139,23 @@ impl<R> Lane<R> {
 }
 
 impl<R> Traffic<R> {
-    /// The way of a record that comes now, if it goes at once; [`Traffic::sent`] has to follow where it is sent, and
-    /// [`Traffic::wait`] where it does not go.
-    pub(super) fn free(&mut self, may_linger: bool) -> Option<Way> {
+    /// The way of a record that comes now, of a batch or not, if it goes at once; [`Traffic::sent`] has to follow where it is sent,
+    /// and [`Traffic::wait`] where it does not go.
+    pub(super) fn free(&mut self, may_linger: bool, of_batch: bool) -> Option<Way> {
         if self.on_way == 0 {
-            if !may_linger || self.round < MANY {
-                self.way = Way::Prompt;
-            }
+            self.way = way(may_linger, of_batch, self.round);
             self.round = 0;
         }
         let is_open = may_linger || self.way == Way::Prompt;
-        (is_open && self.on_way < AT_ONCE && self.waiting.is_empty()).then_some(self.way)
+        // The client itself lets records wait for one another where it lingers for long enough.
+        let has_room = self.way == Way::Longer || self.on_way < AT_ONCE;
+        (is_open && has_room && self.waiting.is_empty()).then_some(self.way)
     }
 
     /// A record waits for its turn.
-    pub(super) fn wait(&mut self, record: R) {
+    pub(super) fn wait(&mut self, record: R, of_batch: bool) {
         self.waiting.push_back(record);
+        self.batch_waits |= of_batch;
     }
 
     /// A record is on its way.
@@ -154,8 +167,7 @@ impl<R> Traffic<R> {
     /// A record's outcome is known: gives those that go now, in their order, and which way, of those that there are.
     pub(super) fn reported(&mut self, may_linger: bool) -> (VecDeque<R>, Way) {
         self.on_way = self.on_way.saturating_sub(1);
-        let lingers = may_linger && self.round + self.waiting.len() >= MANY;
-        let way = if lingers { Way::Lingering } else { Way::Prompt };
+        let way = way(may_linger, self.batch_waits, self.round + self.waiting.len());
         if self.on_way == 0 {
             self.way = way;
         }
@@ -164,7 +176,18 @@ impl<R> Traffic<R> {
             return (VecDeque::new(), way);
         }
         self.round = 0;
+        self.batch_waits = false;
         (std::mem::take(&mut self.waiting), way)
+    }
+}
+
+/// The way of records of which so many are, or were last, in a round trip.
+fn way(may_linger: bool, of_batch: bool, records: usize) -> Way {
+    match (may_linger, of_batch) {
+        (false, _) => Way::Prompt,
+        (true, true) => Way::Longer,
+        (true, false) if records >= MANY => Way::Briefly,
+        (true, false) => Way::Prompt,
     }
 }
 
@@ -174,11 +197,11 @@ mod tests {
 
     /// Sends a record or lets it wait; whether it was sent.
     fn offer(traffic: &mut Traffic<u32>, record: u32) -> bool {
-        let is_free = traffic.free(true).is_some();
+        let is_free = traffic.free(true, false).is_some();
         if is_free {
             traffic.sent();
         } else {
-            traffic.wait(record);
+            traffic.wait(record, false);
         }
         is_free
     }
@@ -220,10 +243,10 @@ mod tests {
         let mut traffic = lane.lock();
         offer_all(&mut traffic, 0..16);
         none_goes(&mut traffic, 1); // 1 is on its way
-        go(&mut traffic, 2..16, Way::Lingering);
+        go(&mut traffic, 2..16, Way::Briefly);
         (16..20).for_each(|record| assert!(!offer(&mut traffic, record)));
         none_goes(&mut traffic, 12);
-        go(&mut traffic, 16..20, Way::Lingering); // 14 and these are many, so they may go while 1 is on its way
+        go(&mut traffic, 16..20, Way::Briefly); // 14 and these are many, so they may go while 1 is on its way
         (20..25).for_each(|record| assert!(!offer(&mut traffic, record)));
         none_goes(&mut traffic, 4); // 4 and 5 are few, but 1 lingers still
         go(&mut traffic, 20..25, Way::Prompt);
@@ -235,13 +258,13 @@ mod tests {
         let mut traffic = lane.lock();
         offer_all(&mut traffic, 0..24);
         none_goes(&mut traffic, 1);
-        go(&mut traffic, 2..24, Way::Lingering);
+        go(&mut traffic, 2..24, Way::Briefly);
         none_goes(&mut traffic, 22);
         // All senders come back at once, and the first of them must not part from the others.
-        assert_eq!(traffic.free(true), Some(Way::Lingering));
+        assert_eq!(traffic.free(true, false), Some(Way::Briefly));
         traffic.sent();
         none_goes(&mut traffic, 1);
-        assert_eq!(traffic.free(true), Some(Way::Prompt), "it came alone");
+        assert_eq!(traffic.free(true, false), Some(Way::Prompt), "it came alone");
     }
 
     #[test]
@@ -250,12 +273,52 @@ mod tests {
         let mut traffic = lane.lock();
         offer_all(&mut traffic, 0..24);
         none_goes(&mut traffic, 1);
-        go(&mut traffic, 2..24, Way::Lingering);
+        go(&mut traffic, 2..24, Way::Briefly);
         none_goes(&mut traffic, 20); // 2 are on their way
-        assert_eq!(traffic.free(false), None);
-        traffic.wait(24);
+        assert_eq!(traffic.free(false, false), None);
+        traffic.wait(24, false);
         assert!(traffic.reported(false).0.is_empty(), "1 is on the way that lingers");
         assert_eq!(traffic.reported(false), ([24].into(), Way::Prompt));
+    }
+
+    #[test]
+    fn records_of_batches_gather_on_a_way_of_their_own() {
+        let lane = Lane::default();
+        let mut traffic = lane.lock();
+        for _ in 0..3 {
+            assert_eq!(traffic.free(true, true), Some(Way::Longer), "as many as come");
+            traffic.sent();
+        }
+        assert_eq!(traffic.free(true, false), Some(Way::Longer), "none may overtake them");
+        traffic.sent();
+        none_goes(&mut traffic, 4);
+        assert_eq!(traffic.free(true, false), Some(Way::Prompt));
+    }
+
+    #[test]
+    fn records_of_batches_wait_until_the_lane_is_free_for_their_way() {
+        let lane = Lane::default();
+        let mut traffic = lane.lock();
+        assert!((0..2).all(|record| offer(&mut traffic, record)));
+        assert_eq!(traffic.free(true, true), None);
+        traffic.wait(2, true);
+        assert!(!offer(&mut traffic, 3));
+        none_goes(&mut traffic, 1); // 1 is on its way
+        go(&mut traffic, 2..4, Way::Longer);
+        assert_eq!(traffic.free(true, true), Some(Way::Longer));
+        traffic.sent();
+        none_goes(&mut traffic, 3);
+    }
+
+    #[test]
+    fn records_of_batches_go_as_they_come_where_there_is_one_way_only() {
+        let lane = Lane::default();
+        let mut traffic = lane.lock();
+        assert_eq!(traffic.free(false, true), Some(Way::Prompt));
+        traffic.sent();
+        traffic.sent();
+        traffic.wait(2, true);
+        assert_eq!(traffic.reported(false), ([2].into(), Way::Prompt));
     }
 
     #[test]

@@ -57,24 +57,38 @@ pub(super) struct KafkaProducer {
 pub(super) struct Clients<T> {
     /// Of the one that sends each record as soon as it comes.
     pub(super) prompt: T,
-    /// Of the one that lingers; none where records must not change from one client to another.
-    pub(super) lingering: Option<T>,
+    /// Of those that linger; none where records must not change from one client to another.
+    pub(super) lingering: Option<Lingering<T>>,
+}
+
+/// What each of the clients that wait for more records has.
+#[derive(Clone)]
+pub(super) struct Lingering<T> {
+    /// Of the one for records of which many come at once.
+    pub(super) briefly: T,
+    /// Of the one for records of batches.
+    pub(super) longer: T,
 }
 
 impl<T> Clients<T> {
     fn map<U>(&self, each: impl Fn(&T) -> U) -> Clients<U> {
-        Clients { prompt: each(&self.prompt), lingering: self.lingering.as_ref().map(each) }
+        let lingering = self.lingering.as_ref();
+        let lingering =
+            lingering.map(|two| Lingering { briefly: each(&two.briefly), longer: each(&two.longer) });
+        Clients { prompt: each(&self.prompt), lingering }
     }
 
     fn of(&self, way: Way) -> &T {
-        match way {
-            Way::Prompt => &self.prompt,
-            Way::Lingering => self.lingering.as_ref().unwrap_or(&self.prompt),
+        match (way, &self.lingering) {
+            (Way::Prompt, _) | (_, None) => &self.prompt,
+            (Way::Briefly, Some(two)) => &two.briefly,
+            (Way::Longer, Some(two)) => &two.longer,
         }
     }
 
     fn iter(&self) -> impl Iterator<Item = &T> {
-        std::iter::once(&self.prompt).chain(&self.lingering)
+        let lingering = self.lingering.iter().flat_map(|two| [&two.briefly, &two.longer]);
+        std::iter::once(&self.prompt).chain(lingering)
     }
 }
 
@@ -118,7 +132,10 @@ impl KafkaProducer {
         };
         let clients = Clients {
             prompt: client(&configs.prompt)?,
-            lingering: configs.lingering.as_ref().map(client).transpose()?,
+            lingering: match &configs.lingering {
+                None => None,
+                Some(two) => Some(Lingering { briefly: client(&two.briefly)?, longer: client(&two.longer)? }),
+            },
         };
         shared.clients.get_or_init(|| clients.map(Arc::downgrade));
         let reports =
@@ -209,7 +226,7 @@ impl Shared {
         self.in_flight.done();
     }
 
-    /// Whether records may go by way of the client that lingers. Not where there is none, and not where they could overtake
+    /// Whether records may go by way of the clients that linger. Not where there are none, and not where they could overtake
     /// records that were sent before their lane was known.
     fn may_linger(&self) -> bool {
         self.without_lane.load(Ordering::Acquire) == 0
@@ -305,9 +322,8 @@ impl ProducerContext for Deliveries {
     }
 }
 
-#[async_trait]
-impl Producer for KafkaProducer {
-    fn append(&self, record: NewRecord) -> Result<Append, AppendError> {
+impl KafkaProducer {
+    fn hand_over(&self, record: NewRecord, among_others: bool) -> Result<Append, AppendError> {
         let shared = &self.shared;
         shared.check_alive()?;
         let bytes = record.key.len() + record.value.len();
@@ -329,14 +345,14 @@ impl Producer for KafkaProducer {
                 // Asked again: what was left out while this one waited for the lane may have been of its partition.
                 if let Err(error) = shared.check_alive() {
                     Err((error, reply))
-                } else if let Some(way) = traffic.free(shared.may_linger()) {
+                } else if let Some(way) = traffic.free(shared.may_linger(), among_others) {
                     let sent = shared.send(way, record, reply);
                     if sent.is_ok() {
                         traffic.sent();
                     }
                     sent
                 } else {
-                    traffic.wait(Waiting { record, reply, since: Instant::now() });
+                    traffic.wait(Waiting { record, reply, since: Instant::now() }, among_others);
                     Ok(())
                 }
             }
@@ -348,6 +364,17 @@ impl Producer for KafkaProducer {
             }
             error
         })
+    }
+}
+
+#[async_trait]
+impl Producer for KafkaProducer {
+    fn append(&self, record: NewRecord) -> Result<Append, AppendError> {
+        self.hand_over(record, false)
+    }
+
+    fn append_among_others(&self, record: NewRecord) -> Result<Append, AppendError> {
+        self.hand_over(record, true)
     }
 
     async fn drain(&self, deadline_ms: u64) -> usize {

@@ -1,5 +1,6 @@
 //! Client configurations: what the promises need is fixed, the rest can be set.
 
+use super::producer::Lingering;
 use crate::{GroupOptions, LogError, ProducerMode};
 use rdkafka::ClientConfig;
 use std::collections::BTreeMap;
@@ -49,6 +50,12 @@ const PRODUCER_QUEUE_RECORDS: &str = "100000";
 const PRODUCER_QUEUE_KBYTES: &str = "65536";
 /// For how long many records at once wait for more: what is measured to be best with 256 callers.
 const LINGER_OF_MANY_MS: &str = "1";
+/// For how long records of batches wait for those of other batches.
+const LINGER_OF_BATCHES_MS: &str = "5";
+/// Between two requests for records of a broker that has some all the time.
+const FETCH_PAUSE_MS: &str = "5";
+/// For how long updates wait for more. Nobody waits for one of them, and they are needed within some hundred ms.
+const LINGER_OF_UPDATES_MS: &str = "5";
 
 impl KafkaSettings {
     pub(super) fn check(&self) -> Result<(), LogError> {
@@ -96,19 +103,22 @@ impl KafkaSettings {
             ProducerMode::Gapless => {
                 config.set("enable.gapless.guarantee", "true");
                 config.set("message.timeout.ms", "0");
-                config.set("linger.ms", "2");
+                config.set("linger.ms", LINGER_OF_UPDATES_MS);
             }
         }
         config
     }
 
-    /// Of the client that many records at once go through. There is none where an operator has chosen how long records linger, and
-    /// none without gaps: what one client has to give up would not stop the other.
-    pub(super) fn lingering_producer(&self, mode: ProducerMode) -> Option<ClientConfig> {
+    /// Of the clients that many records at once, and those of batches, go through. There are none where an operator has chosen how
+    /// long records linger, and none without gaps: what one client has to give up would not stop the others.
+    pub(super) fn lingering_producers(&self, mode: ProducerMode) -> Option<Lingering<ClientConfig>> {
         let ProducerMode::Bounded { linger_ms: 0, .. } = mode else { return None };
-        let mut config = self.producer(mode);
-        config.set("linger.ms", LINGER_OF_MANY_MS);
-        Some(config)
+        let producer = |linger: &str| {
+            let mut config = self.producer(mode);
+            config.set("linger.ms", linger);
+            config
+        };
+        Some(Lingering { briefly: producer(LINGER_OF_MANY_MS), longer: producer(LINGER_OF_BATCHES_MS) })
     }
 
     /// How many records, and bytes of records, of a producer may be without an outcome: what the client takes.
@@ -149,9 +159,11 @@ impl KafkaSettings {
         config.set("fetch.wait.max.ms", "100"); // an idle broker answers at least this often; data does not wait for it
         config.set("fetch.min.bytes", "1");
         config.set("fetch.message.max.bytes", "524288");
-        config.set("queued.min.messages", "10000");
+        // The next request waits while what the last one brought has not been taken, and then for as long as the backoff says: the
+        // first record after a silence is brought at once, and under load a request brings all that came in the meantime.
+        config.set("queued.min.messages", "1");
         config.set("queued.max.messages.kbytes", "16384");
-        config.set("fetch.queue.backoff.ms", "5");
+        config.set("fetch.queue.backoff.ms", FETCH_PAUSE_MS);
         config.set("fetch.error.backoff.ms", "100");
         self.set_client(&mut config);
         config.set("enable.auto.commit", "false");
@@ -200,11 +212,12 @@ mod tests {
     #[test]
     fn many_records_linger_unless_order_or_the_operator_forbids() {
         let linger = |mode| {
-            let config = settings("fetch.wait.max.ms").lingering_producer(mode);
-            config.map(|config| config.get("linger.ms").map(str::to_owned))
+            let configs = settings("fetch.wait.max.ms").lingering_producers(mode)?;
+            let linger = |config: ClientConfig| config.get("linger.ms").map(str::to_owned);
+            Some([linger(configs.briefly)?, linger(configs.longer)?])
         };
         let bounded = |linger_ms| ProducerMode::Bounded { ack_timeout_ms: 5_000, linger_ms };
-        assert_eq!(linger(bounded(0)), Some(Some("1".to_owned())));
+        assert_eq!(linger(bounded(0)), Some(["1".to_owned(), "5".to_owned()]));
         assert_eq!((linger(bounded(5)), linger(ProducerMode::Gapless)), (None, None));
     }
 

@@ -140,7 +140,11 @@ async fn records_of_a_key_keep_their_order_whether_few_or_many_are_on_their_way(
         for _ in 0..wave {
             let key = format!("k{}", value % KEYS).into();
             let record = NewRecord { partition: None, key, ..numbered(&partition, value) };
-            appends.push(append(&*producer, record).await);
+            // Alone, or of a batch; batches come and go.
+            appends.push(match value / 7 % 3 {
+                0 => producer.append_among_others(record).expect("there is room"),
+                _ => append(&*producer, record).await,
+            });
             value += 1;
         }
         // Some are acknowledged meanwhile, and some are not.

@@ -14,7 +14,7 @@ use super::app::App;
 use super::call::rate_limited;
 use crate::admission::Rejection;
 use crate::limits::{Exceeded, Limit};
-use crate::publisher::{Handed, Unpublished};
+use crate::publisher::{Company, Handed, Unpublished};
 
 /// A batch on its way.
 ///
@@ -96,7 +96,7 @@ impl<'a> Batch<'a> {
         } else if limit.is_some_and(|limit| self.over(limit, &key)) {
             State::Settled(user_limited())
         } else {
-            match self.app.publisher.hand_over(topic, key, value) {
+            match self.app.publisher.hand_over(topic, key, value, Company::Batch) {
                 Ok(handed) => State::Handed { handed, clamped },
                 Err(Unpublished::TooLarge) => State::Settled(rejected(self.app, Unpublished::too_large())),
                 Err(reason) => {

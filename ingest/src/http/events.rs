@@ -21,7 +21,7 @@ use super::call::{Call, rate_limited};
 use super::docs::{BatchInput, EventInput};
 use super::items::Items;
 use crate::admission::{self, Admitted, Circumstances, Rejection};
-use crate::publisher::Unpublished;
+use crate::publisher::{Company, Unpublished};
 
 /// Send one event.
 ///
@@ -62,7 +62,7 @@ pub(super) async fn post_event(
         answers::unpublished(&reason).member("event_id", event_id.as_str())
     };
     let begun = Instant::now();
-    let handed = app.publisher.hand_over(&app.events, key, value).map_err(unpublished)?;
+    let handed = app.publisher.hand_over(&app.events, key, value, Company::Alone).map_err(unpublished)?;
     let outcome = app.publisher.acknowledged(handed, app.publisher.deadline(), &call.connection).await;
     app.metrics.appended(begun.elapsed());
     let position = outcome.map_err(unpublished)?.to_string();

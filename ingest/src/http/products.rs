@@ -21,6 +21,7 @@ use super::docs::{ProductInput, ProductsInput};
 use super::items::Items;
 use super::params;
 use crate::admission::{self, Code, Rejection};
+use crate::publisher::Company;
 
 /// Set up to 1,000 products.
 ///
@@ -145,7 +146,7 @@ async fn publish(
         app.metrics.retry.increment(1);
         answers::unpublished(&reason)
     };
-    let handed = app.publisher.hand_over(&app.products, key, value).map_err(unpublished)?;
+    let handed = app.publisher.hand_over(&app.products, key, value, Company::Alone).map_err(unpublished)?;
     let outcome = app.publisher.acknowledged(handed, app.publisher.deadline(), connection).await;
     app.metrics.appended(begun.elapsed());
     outcome.map_err(unpublished)?;

@@ -16,6 +16,7 @@ use super::app::App;
 use super::call::{Call, PathId};
 use super::params;
 use crate::admission::{self, Code};
+use crate::publisher::Company;
 
 /// Forget a user.
 ///
@@ -50,7 +51,7 @@ pub(super) async fn delete_user(
     let value = EventRecord { record: Some(record) }.encode_to_vec().into();
 
     let unpublished = |reason| answers::unpublished(&reason);
-    let handed = app.publisher.hand_over(&app.events, key, value).map_err(unpublished)?;
+    let handed = app.publisher.hand_over(&app.events, key, value, Company::Alone).map_err(unpublished)?;
     let position = app
         .publisher
         .acknowledged(handed, app.publisher.deadline(), &call.connection)

@@ -1,5 +1,7 @@
 //! Many events at a time.
 
+use std::sync::atomic::Ordering;
+
 use event_log::AppendError;
 use schemas::proto::EventType;
 
@@ -72,6 +74,16 @@ async fn records_are_handed_over_in_the_order_of_the_batch() {
     for (i, (user, event)) in log.events().into_iter().enumerate() {
         assert_eq!((event.event_id, user), (format!("e{i}"), format!("u{}", i % 7)));
     }
+}
+
+#[tokio::test]
+async fn only_events_of_a_batch_may_wait_for_those_of_others() {
+    let log = Log::working();
+    let service = Service::on(&log);
+    service.post("/events", view("a", "u")).await.expect(202);
+    assert_eq!(log.among_others.load(Ordering::Relaxed), 0);
+    service.post("/events/batch", batch(&[view("b", "u"), view("c", "u")])).await.expect(200);
+    assert_eq!(log.among_others.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test]

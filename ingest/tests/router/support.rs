@@ -1,5 +1,6 @@
 //! A log that does what it is told, and a client of the router.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -42,12 +43,19 @@ pub enum Fate {
 pub struct Log {
     rule: Box<Rule>,
     pub records: Mutex<Vec<NewRecord>>,
+    /// How many of them may wait for others.
+    pub among_others: AtomicUsize,
     waiting: Mutex<Vec<Waiting>>,
 }
 
 impl Log {
     pub fn new(rule: impl Fn(&NewRecord) -> Fate + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { rule: Box::new(rule), records: Mutex::default(), waiting: Mutex::default() })
+        Arc::new(Self {
+            rule: Box::new(rule),
+            records: Mutex::default(),
+            among_others: AtomicUsize::default(),
+            waiting: Mutex::default(),
+        })
     }
 
     pub fn working() -> Arc<Self> {
@@ -98,6 +106,11 @@ impl Producer for Log {
             _ => self.waiting.lock().unwrap().push(sender),
         }
         Ok(append)
+    }
+
+    fn append_among_others(&self, record: NewRecord) -> Result<Append, AppendError> {
+        self.among_others.fetch_add(1, Ordering::Relaxed);
+        self.append(record)
     }
 
     async fn drain(&self, _: u64) -> usize {

@@ -40,6 +40,21 @@ pub async fn a_row_comes_back_as_it_was_written(store: &dyn StateStore, scope: S
     }
 }
 
+pub async fn many_rows_of_all_sizes_are_written_at_once(store: &dyn StateStore, scope: Scope) {
+    for table in Table::ALL {
+        let size = |number: u64| (number * number * 37 % 9_000) as usize;
+        let rows = (0..60).map(|number| row(scope.key(number), number, &vec![number as u8; size(number)]));
+        let mut rows: Vec<Row> = rows.collect();
+        // A key twice, the later version first.
+        rows.insert(0, row(scope.key(59), 61, b"later"));
+        put(store, table, &scope, &rows).await;
+        let keys: Vec<String> = (0..60).map(|number| scope.key(number)).collect();
+        let mut expected: Vec<Option<Row>> = rows.drain(1..).map(Some).collect();
+        expected[59] = Some(rows.remove(0));
+        assert_eq!(get(store, table, &scope, &keys).await, expected, "{table:?}");
+    }
+}
+
 pub async fn missing_keys_are_none_in_order(store: &dyn StateStore, scope: Scope) {
     let (b, d) = (row(scope.key("b"), 1, b"b"), row(scope.key("d"), 1, b"d"));
     put(store, Table::UserHistory, &scope, &[b.clone(), d.clone()]).await;

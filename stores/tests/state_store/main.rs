@@ -31,6 +31,7 @@ macro_rules! keeps_every_promise {
     () => {
         keeps_the_contract! {
             a_row_comes_back_as_it_was_written,
+            many_rows_of_all_sizes_are_written_at_once,
             missing_keys_are_none_in_order,
             a_key_asked_for_twice_is_answered_twice,
             a_higher_version_replaces,

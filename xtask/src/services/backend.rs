@@ -47,7 +47,7 @@ impl Running {
     /// Starts all parts at the same time.
     pub fn start(backend: Backend, options: &Options, ports: &Ports, run: &Path) -> Result<Self> {
         match backend {
-            Backend::Compose => Compose::start(&options.parts, ports, run).map(Self::Compose),
+            Backend::Compose => Compose::start(options, ports, run).map(Self::Compose),
             Backend::Packages => start_processes(options, ports, run).map(Self::Packages),
         }
     }
@@ -139,14 +139,16 @@ impl Drop for Running {
 }
 
 fn start_processes(options: &Options, ports: &Ports, run: &Path) -> Result<Vec<(Part, Server)>> {
-    let Options { directory, parts, .. } = options;
+    let Options { directory, parts, cassandra_heap_mib: heap, .. } = options;
     let packages = Packages::prepare(parts, directory)?;
     let start = |part: Part| -> Result<Vec<Server>> {
         Ok(match part {
             Part::Kafka => vec![kafka::start(packages.java()?, &packages.kafka, ports, run)?],
             Part::Redis => vec![redis::start(packages.redis()?, ports, run)?],
             Part::RedisCluster => redis_cluster::start(packages.redis()?, ports, run)?,
-            Part::Cassandra => vec![cassandra::start(packages.java()?, &packages.cassandra, ports, run)?],
+            Part::Cassandra => {
+                vec![cassandra::start(packages.java()?, &packages.cassandra, *heap, ports, run)?]
+            }
         })
     };
     let start = &start;

@@ -54,17 +54,17 @@ const OPENS: &[&str] = &[
 ///
 /// # Errors
 /// When it does not come up.
-pub fn start(java: &Java, jars: &Jars, ports: &Ports, run: &Path) -> Result<Server> {
+pub fn start(java: &Java, jars: &Jars, heap_mib: u32, ports: &Ports, run: &Path) -> Result<Server> {
     let home = run.join("cassandra");
     fs::create_dir_all(&home)?;
     let config = home.join("cassandra.yaml");
     let logging = home.join("logback.xml");
-    fs::write(&config, cassandra_yaml(ports, &home, &Files::of_run(run)))?;
+    fs::write(&config, cassandra_yaml(heap_mib, ports, &home, &Files::of_run(run)))?;
     fs::write(&logging, LOGBACK)?;
 
     let mut arguments: Vec<OsString> = vec![
-        "-Xms1g".into(),
-        "-Xmx1g".into(),
+        format!("-Xms{heap_mib}m").into(),
+        format!("-Xmx{heap_mib}m").into(),
         "-XX:+UseG1GC".into(),
         format!("-Dcassandra.config=file://{}", config.display()).into(),
         format!("-Dcassandra.storagedir={}", home.display()).into(),
@@ -90,10 +90,11 @@ pub fn start(java: &Java, jars: &Jars, ports: &Ports, run: &Path) -> Result<Serv
     })
 }
 
-fn cassandra_yaml(ports: &Ports, home: &Path, tls: &Files) -> String {
+fn cassandra_yaml(heap_mib: u32, ports: &Ports, home: &Path, tls: &Files) -> String {
     let Ports { cql, cassandra_storage, .. } = ports;
     let (home, certificate) = (home.display(), tls.key_and_certificate());
     let certificate = certificate.display();
+    let memtables = heap_mib / 4; // its own default
     format!(
         "cluster_name: shopsmart-tests
 num_tokens: 1
@@ -121,8 +122,8 @@ client_encryption_options:
   ssl_context_factory:
     class_name: org.apache.cassandra.security.PEMBasedSslContextFactory
   keystore: '{certificate}'
-memtable_heap_space: 256MiB
-memtable_offheap_space: 256MiB
+memtable_heap_space: {memtables}MiB
+memtable_offheap_space: {memtables}MiB
 "
     )
 }

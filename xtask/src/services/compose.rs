@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::Part;
 use super::ports::Ports;
 use super::probe::Probe;
 use super::process::POLL;
 use super::tls::{Files, PASSWORD, USER};
+use super::{Options, Part};
 use super::{kafka, redis_cluster};
 use crate::interrupt;
 
@@ -30,10 +30,11 @@ pub struct Compose {
 
 impl Compose {
     /// Starts the containers and waits until each part answers.
-    pub fn start(parts: &[Part], ports: &Ports, run: &Path) -> Result<Self> {
+    pub fn start(options: &Options, ports: &Ports, run: &Path) -> Result<Self> {
         let project = Project::of_run(run)?;
-        fs::write(&project.environment, variables(ports, &Files::of_run(run)))?;
+        fs::write(&project.environment, variables(options.cassandra_heap_mib, ports, &Files::of_run(run)))?;
         let compose = Self { project, ports: *ports, left_behind: false };
+        let parts = &options.parts;
         let mut arguments = vec!["up", "--detach", "--quiet-pull"];
         arguments.extend(parts.iter().map(|part| part.name()));
         compose.project.run(&arguments)?;
@@ -187,7 +188,7 @@ fn kafka_user(ports: &Ports) -> Vec<String> {
 }
 
 /// The variables that the compose file asks for.
-fn variables(ports: &Ports, tls: &Files) -> String {
+fn variables(cassandra_heap_mib: u32, ports: &Ports, tls: &Files) -> String {
     let [first, second, third, replica] = ports.cluster;
     let [first_bus, second_bus, third_bus, replica_bus] = ports.cluster_bus;
     format!(
@@ -206,6 +207,7 @@ TEST_CLUSTER_BUS_1={second_bus}
 TEST_CLUSTER_BUS_2={third_bus}
 TEST_CLUSTER_BUS_3={replica_bus}
 TEST_CQL_PORT={}
+TEST_CASSANDRA_HEAP_MIB={cassandra_heap_mib}
 TEST_USER={USER}
 TEST_PASSWORD={PASSWORD}
 TEST_TLS={tls}
@@ -229,7 +231,7 @@ mod tests {
     fn the_compose_file_asks_for_no_variable_that_is_not_given() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(FILE);
         let text = fs::read_to_string(file).unwrap();
-        let given = variables(&Ports::pick().unwrap(), &Files::of_run(Path::new("/run")));
+        let given = variables(1_024, &Ports::pick().unwrap(), &Files::of_run(Path::new("/run")));
         let asked: Vec<&str> = text.split("${").skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
         assert!(!asked.is_empty());
         for name in asked {
