@@ -151,19 +151,20 @@ impl SerializeRow for Values<'_> {
     }
 }
 
-/// Which nodes, and which of their shards, keep a row; none where that is not known.
+/// Which nodes, and which of their shards, keep a row, where that is known: of a Scylla table in tablets the driver learns it from
+/// answers to single statements.
 fn place(
     cluster: &ClusterState,
     keyspace: &str,
     table: Table,
     statement: &PreparedStatement,
     values: &Values<'_>,
-) -> Vec<(u128, u32)> {
-    let Ok(Some(token)) = statement.calculate_token(values) else { return Vec::new() };
+) -> Option<Vec<(u128, u32)>> {
+    let token = statement.calculate_token(values).ok()??;
     let nodes = cluster.get_token_endpoints(keyspace, table.name(), token);
     let mut place: Vec<_> = nodes.iter().map(|(node, shard)| (node.host_id.as_u128(), *shard)).collect();
     place.sort_unstable();
-    place
+    (!place.is_empty()).then_some(place)
 }
 
 fn row(key: String, version: i64, state: Vec<u8>) -> Row {

@@ -44,7 +44,7 @@ pub(super) struct Lane<R>(Mutex<Traffic<R>>);
 pub(super) struct Traffic<R> {
     way: Way,
     on_way: usize,
-    /// Records sent since those that had waited last went together, or a record went alone.
+    /// Records sent since those that had waited last went together, or a record went alone; without those of batches.
     round: usize,
     waiting: VecDeque<R>,
     /// Whether one of those that wait is of a batch.
@@ -147,9 +147,9 @@ impl<R> Traffic<R> {
             self.round = 0;
         }
         let is_open = may_linger || self.way == Way::Prompt;
-        // The client itself lets records wait for one another where it lingers for long enough.
-        let has_room = self.way == Way::Longer || self.on_way < AT_ONCE;
-        (is_open && has_room && self.waiting.is_empty()).then_some(self.way)
+        // Records that are of no batch would keep the lane on the longer way for as long as they come.
+        let is_for_it = of_batch || self.way != Way::Longer;
+        (is_open && is_for_it && self.on_way < AT_ONCE && self.waiting.is_empty()).then_some(self.way)
     }
 
     /// A record waits for its turn.
@@ -161,7 +161,8 @@ impl<R> Traffic<R> {
     /// A record is on its way.
     pub(super) fn sent(&mut self) {
         self.on_way += 1;
-        self.round += 1;
+        // How many come in a batch says nothing about those that come by themselves.
+        self.round += usize::from(self.way != Way::Longer);
     }
 
     /// A record's outcome is known: gives those that go now, in their order, and which way, of those that there are.
@@ -281,18 +282,43 @@ mod tests {
         assert_eq!(traffic.reported(false), ([24].into(), Way::Prompt));
     }
 
+    /// Sends a record of a batch or lets it wait; by which way it was sent.
+    fn offer_of_batch(traffic: &mut Traffic<u32>, record: u32) -> Option<Way> {
+        let way = traffic.free(true, true);
+        match way {
+            Some(_) => traffic.sent(),
+            None => traffic.wait(record, true),
+        }
+        way
+    }
+
     #[test]
-    fn records_of_batches_gather_on_a_way_of_their_own() {
+    fn records_of_batches_have_a_way_of_their_own() {
         let lane = Lane::default();
         let mut traffic = lane.lock();
-        for _ in 0..3 {
-            assert_eq!(traffic.free(true, true), Some(Way::Longer), "as many as come");
-            traffic.sent();
-        }
-        assert_eq!(traffic.free(true, false), Some(Way::Longer), "none may overtake them");
-        traffic.sent();
-        none_goes(&mut traffic, 4);
+        let ways: Vec<_> = (0..40).map(|record| offer_of_batch(&mut traffic, record)).collect();
+        assert_eq!((ways[0], ways[1]), (Some(Way::Longer), Some(Way::Longer)));
+        assert!(ways[2..].iter().all(Option::is_none));
+        go(&mut traffic, 2..40, Way::Longer);
+        none_goes(&mut traffic, 39);
+        // Although there were many: they came together.
         assert_eq!(traffic.free(true, false), Some(Way::Prompt));
+    }
+
+    #[test]
+    fn records_by_themselves_do_not_stay_on_the_way_of_batches() {
+        let lane = Lane::default();
+        let mut traffic = lane.lock();
+        offer_of_batch(&mut traffic, 0);
+        assert!(!offer(&mut traffic, 1), "it would linger, and so would all that come before it is done");
+        go(&mut traffic, 1..2, Way::Prompt);
+        // With one of a batch behind them, all go its way.
+        assert_eq!(offer_of_batch(&mut traffic, 2), Some(Way::Prompt));
+        assert!(!offer(&mut traffic, 3));
+        assert_eq!(offer_of_batch(&mut traffic, 4), None);
+        none_goes(&mut traffic, 1);
+        go(&mut traffic, 3..5, Way::Longer);
+        none_goes(&mut traffic, 1);
     }
 
     #[test]
@@ -305,9 +331,8 @@ mod tests {
         assert!(!offer(&mut traffic, 3));
         none_goes(&mut traffic, 1); // 1 is on its way
         go(&mut traffic, 2..4, Way::Longer);
-        assert_eq!(traffic.free(true, true), Some(Way::Longer));
-        traffic.sent();
-        none_goes(&mut traffic, 3);
+        assert_eq!(offer_of_batch(&mut traffic, 4), None);
+        go(&mut traffic, 4..5, Way::Longer); // 1 is on its way
     }
 
     #[test]

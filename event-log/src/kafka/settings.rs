@@ -49,9 +49,9 @@ const PRODUCER_QUEUE_RECORDS: &str = "100000";
 /// The same in KiB.
 const PRODUCER_QUEUE_KBYTES: &str = "65536";
 /// For how long many records at once wait for more: what is measured to be best with 256 callers.
-const LINGER_OF_MANY_MS: &str = "1";
+const LINGER_OF_MANY_MS: u64 = 1;
 /// For how long records of batches wait for those of other batches.
-const LINGER_OF_BATCHES_MS: &str = "5";
+const LINGER_OF_BATCHES_MS: u64 = 5;
 /// Between two requests for records of a broker that has some all the time.
 const FETCH_PAUSE_MS: &str = "5";
 /// For how long updates wait for more. Nobody waits for one of them, and they are needed within some hundred ms.
@@ -112,10 +112,12 @@ impl KafkaSettings {
     /// Of the clients that many records at once, and those of batches, go through. There are none where an operator has chosen how
     /// long records linger, and none without gaps: what one client has to give up would not stop the others.
     pub(super) fn lingering_producers(&self, mode: ProducerMode) -> Option<Lingering<ClientConfig>> {
-        let ProducerMode::Bounded { linger_ms: 0, .. } = mode else { return None };
-        let producer = |linger: &str| {
+        let ProducerMode::Bounded { linger_ms: 0, ack_timeout_ms } = mode else { return None };
+        // No longer than until a record is given up.
+        let most = ack_timeout_ms.saturating_sub(1);
+        let producer = |linger_ms: u64| {
             let mut config = self.producer(mode);
-            config.set("linger.ms", linger);
+            config.set("linger.ms", linger_ms.min(most).to_string());
             config
         };
         Some(Lingering { briefly: producer(LINGER_OF_MANY_MS), longer: producer(LINGER_OF_BATCHES_MS) })
@@ -156,7 +158,9 @@ impl KafkaSettings {
 
     fn consumer(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("fetch.wait.max.ms", "100"); // an idle broker answers at least this often; data does not wait for it
+        // An idle broker answers at least this often. Data does not wait for it, unless the client left its partition out: it does
+        // not look at all of them in one moment.
+        config.set("fetch.wait.max.ms", "20");
         config.set("fetch.min.bytes", "1");
         config.set("fetch.message.max.bytes", "524288");
         // The next request waits while what the last one brought has not been taken, and then for as long as the backoff says: the
@@ -217,6 +221,8 @@ mod tests {
             Some([linger(configs.briefly)?, linger(configs.longer)?])
         };
         let bounded = |linger_ms| ProducerMode::Bounded { ack_timeout_ms: 5_000, linger_ms };
+        let hurried = ProducerMode::Bounded { ack_timeout_ms: 3, linger_ms: 0 };
+        assert_eq!(linger(hurried), Some(["1".to_owned(), "2".to_owned()]));
         assert_eq!(linger(bounded(0)), Some(["1".to_owned(), "5".to_owned()]));
         assert_eq!((linger(bounded(5)), linger(ProducerMode::Gapless)), (None, None));
     }

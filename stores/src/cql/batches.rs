@@ -43,12 +43,16 @@ fn bytes(row: &Row) -> usize {
     FRAME + row.key.len() + row.state.len()
 }
 
-/// Every row once, each together with others that have the same place.
-pub(super) fn by_place<P: Eq + Hash>(rows: &[Row], place: impl Fn(&Row) -> P) -> Vec<Together<'_>> {
+/// Every row once, each together with others that have the same place; alone, where its place is not known.
+pub(super) fn by_place<P: Eq + Hash>(rows: &[Row], place: impl Fn(&Row) -> Option<P>) -> Vec<Together<'_>> {
     let mut open: HashMap<P, usize> = HashMap::new();
     let mut batches: Vec<Together<'_>> = Vec::with_capacity(rows.len().div_ceil(ROWS));
     for row in rows {
-        let batch = open.entry(place(row)).or_insert(usize::MAX);
+        let Some(place) = place(row) else {
+            batches.push(Together::of(row));
+            continue;
+        };
+        let batch = open.entry(place).or_insert(usize::MAX);
         if !batches.get_mut(*batch).is_some_and(|batch| batch.takes(row)) {
             *batch = batches.len();
             batches.push(Together::of(row));
@@ -68,11 +72,11 @@ mod tests {
         Row { key: format!("{number:04}"), version: Version(1), state: Bytes::from(vec![0; size]) }
     }
 
-    /// The numbers of the rows of each batch; the place of a row is its number modulo `places`.
+    /// The numbers of the rows of each batch; the place of a row is its number modulo `places`, or not known where there are none.
     fn batches(sizes: &[usize], places: usize) -> Vec<Vec<usize>> {
         let number = |row: &Row| row.key.parse::<usize>().expect("a number");
         let rows: Vec<Row> = sizes.iter().enumerate().map(|(index, size)| row(index, *size)).collect();
-        let together = by_place(&rows, |row| number(row) % places);
+        let together = by_place(&rows, |row| number(row).checked_rem(places));
         together.iter().map(|batch| batch.rows.iter().map(|row| number(row)).collect()).collect()
     }
 
@@ -86,6 +90,11 @@ mod tests {
     #[test]
     fn a_large_row_goes_alone() {
         assert_eq!(batches(&[10, 100_000, 10, 10], 1), [vec![0], vec![1], vec![2, 3]]);
+    }
+
+    #[test]
+    fn rows_whose_places_are_not_known_go_alone() {
+        assert_eq!(batches(&[10; 3], 0), [[0], [1], [2]]);
     }
 
     proptest! {
