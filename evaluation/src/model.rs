@@ -97,15 +97,14 @@ impl Model {
         for &item in &changed {
             self.is_changed[item as usize] = false;
             let row = &self.rows[item as usize];
-            let popularity_of =
-                |_: usize, product: Symbol| Some(*self.rows[product.0 as usize].co.popularity());
+            let popularity_of = |product: Symbol| Some(*self.rows[product.0 as usize].co.popularity());
             self.direct[item as usize] = direct_list(&row.co, row.buckets.newest_ms(), popularity_of, by_id);
         }
         let mut sums = Sums::default();
         for &item in &changed {
             let (direct, row) = (&self.direct[item as usize], &self.rows[item as usize]);
             let list_of = |product: Symbol| Some(&self.direct[product.0 as usize]);
-            let scored = two_hop_list(Symbol(item), direct, list_of, by_id, &mut sums);
+            let scored = two_hop_list(Symbol(item), direct, direct.hops().map(list_of), by_id, &mut sums);
             let (version, newest_ms) = (row.version, row.buckets.newest_ms());
             let category_of = |_, _: &str| Some(Default::default());
             let list = published_list(

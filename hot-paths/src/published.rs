@@ -54,8 +54,7 @@ impl Shelf {
             row
         };
         let by_number = |a: Symbol, b: Symbol| a.0.cmp(&b.0);
-        let known =
-            (0..=OTHERS).map(|product| direct_list(&row(product, 60), NOW_MS, |_, _| None, by_number));
+        let known = (0..=OTHERS).map(|product| direct_list(&row(product, 60), NOW_MS, |_| None, by_number));
         Self { names, row: row(0, OTHERS), known: known.collect() }
     }
 
@@ -63,9 +62,9 @@ impl Shelf {
         let Self { names, row, known } = self;
         let by_name = |a: Symbol, b: Symbol| names.name(a).cmp(names.name(b));
         let of = |product: Symbol| known.get(product.0 as usize);
-        let popularity = |_: usize, product: Symbol| of(product).map(|list| list.popularity);
+        let popularity = |product: Symbol| of(product).map(|list| list.popularity);
         let direct = direct_list(row, NOW_MS, popularity, by_name);
-        let scored = two_hop_list(Symbol(0), &direct, of, by_name, sums);
+        let scored = two_hop_list(Symbol(0), &direct, direct.hops().map(of), by_name, sums);
         let category =
             |product: Symbol, _: &str| Some(["c0", "c1", "c2", "c3", "c4"][product.0 as usize % 5].into());
         published_list(Version::of(1, 77), NOW_MS, "c0".into(), &direct, &scored, names, category)

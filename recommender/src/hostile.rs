@@ -70,7 +70,7 @@ fn product(mut row: ProductRow, names: &Interner) {
         Demand::of(&row, timestamp_ms);
     }
     let order = |a: Symbol, b: Symbol| names.name(a).cmp(names.name(b));
-    let direct = direct_list(&row.co, row.buckets.newest_ms(), |_, _| Some(*row.co.popularity()), order);
+    let direct = direct_list(&row.co, row.buckets.newest_ms(), |_| Some(*row.co.popularity()), order);
     fill(&direct, names);
 }
 
@@ -84,7 +84,8 @@ fn neighbours(list: &NeighbourList, names: &Interner) {
 
 fn fill(direct: &DirectList, names: &Interner) {
     let order = |a: Symbol, b: Symbol| names.name(a).cmp(names.name(b));
-    let scored = two_hop_list(names.intern("p"), direct, |_| Some(direct), order, &mut Sums::default());
+    let lists = direct.hops().map(|_| Some(direct));
+    let scored = two_hop_list(names.intern("p"), direct, lists, order, &mut Sums::default());
     let category = |_, _: &str| Some(SmolStr::default());
     let list = published_list(Version::of(1, 1), 5, SmolStr::default(), direct, &scored, names, category);
     list.encode();
@@ -112,7 +113,7 @@ mod tests {
             product.observe(EventKind::View, 1, Some("home"), timestamp_ms);
             product.add_pair(other, 1 << 20, timestamp_ms);
         }
-        let popularity = |_, _| Some(*product.co.popularity());
+        let popularity = |_| Some(*product.co.popularity());
         let direct = direct_list(&product.co, product.buckets.newest_ms(), popularity, |a, b| a.0.cmp(&b.0));
         let category = |_, _: &str| Some(SmolStr::default());
         let list =

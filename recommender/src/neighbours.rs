@@ -43,6 +43,11 @@ impl DirectList {
     pub fn landmark(&self) -> i32 {
         self.popularity.season.landmark
     }
+
+    /// The neighbours that [`two_hop_list`] goes over, the best first.
+    pub fn hops(&self) -> impl Iterator<Item = Symbol> {
+        self.entries.iter().take(HOPS_OVER).map(|entry| entry.product)
+    }
 }
 
 /// Normalises a row's candidates:
@@ -50,19 +55,18 @@ impl DirectList {
 /// P_ij = C_ij / (n_i^½ · n_j^¼) · (m_j + 0.02)^0.3
 ///
 /// with C the pair's decayed weight, n the decayed number of events, and m_j the share of n_j that is recent
-/// ([`Popularity::momentum`]) as of `now_ms`. `popularity_of` gives the popularity of the candidate at an index among
-/// [`CoOccurrence::candidates`] where it is known; where not, what the pair itself tells is taken. `name_order` breaks ties by
-/// id.
+/// ([`Popularity::momentum`]) as of `now_ms`. `popularity_of` gives a candidate's popularity where it is known; where not, what the
+/// pair itself tells is taken. `name_order` breaks ties by id.
 pub fn direct_list(
     row: &CoOccurrence,
     now_ms: i64,
-    popularity_of: impl Fn(usize, Symbol) -> Option<Popularity>,
+    popularity_of: impl Fn(Symbol) -> Option<Popularity>,
     name_order: impl Fn(Symbol, Symbol) -> Ordering,
 ) -> DirectList {
     let own = row.popularity().season.value.max(f64::MIN_POSITIVE).powf(OWN_EXPONENT);
     let momentum = MomentumAt::new(now_ms);
-    let score = |(at, candidate): (usize, Candidate)| {
-        let popularity = popularity_of(at, candidate.product);
+    let score = |candidate: Candidate| {
+        let popularity = popularity_of(candidate.product);
         let number = popularity.map_or(0.0, |popularity| {
             popularity.season.value * power_of_two(popularity.season.landmark - row.landmark())
         });
@@ -72,7 +76,7 @@ pub fn direct_list(
         let score = (candidate.weight / normal * (momentum + MOMENTUM_FLOOR).powf(MOMENTUM_EXPONENT)) as f32;
         Scored { product: candidate.product, score, direct: score, count: candidate.count }
     };
-    let candidates = row.candidates().enumerate().filter(|(_, candidate)| candidate.weight > 0.0);
+    let candidates = row.candidates().filter(|candidate| candidate.weight > 0.0);
     let mut entries: Vec<Scored> = candidates.map(score).collect();
     keep_best(&mut entries, &name_order);
     let total = entries.iter().map(|entry| f64::from(entry.score)).sum();
@@ -86,19 +90,19 @@ fn to_other_exponent(number: f64) -> f64 {
 }
 
 /// The published list: P_ij + β Σ_k P_ik · P_kj / Σ_l P_kl, β = 3, k over the best 30 direct neighbours. The second hop is a
-/// step of a random walk: what neighbour k passes on is its share of i, whatever the scale of its own scores. `sums` is what
-/// this takes to add up.
+/// step of a random walk: what neighbour k passes on is its share of i, whatever the scale of its own scores. `lists` are those of
+/// [`DirectList::hops`], in their order, where they are known; `sums` is what this takes to add up.
 pub fn two_hop_list<'a>(
     product: Symbol,
     direct: &DirectList,
-    list_of: impl Fn(Symbol) -> Option<&'a DirectList>,
+    lists: impl IntoIterator<Item = Option<&'a DirectList>>,
     name_order: impl Fn(Symbol, Symbol) -> Ordering,
     sums: &mut Sums,
 ) -> Vec<Scored> {
-    let via = direct.entries.iter().take(HOPS_OVER);
+    let via = direct.entries.iter().take(HOPS_OVER).zip(lists);
     let hops: Vec<(f64, &DirectList)> = via
-        .filter_map(|via| {
-            let list = list_of(via.product).filter(|list| list.total > 0.0)?;
+        .filter_map(|(via, list)| {
+            let list = list.filter(|list| list.total > 0.0)?;
             Some((FILL * f64::from(via.score) / list.total, list))
         })
         .collect();
@@ -175,7 +179,7 @@ mod tests {
     fn a_popular_neighbour_counts_for_less() {
         let row = row(&[(1, 4), (2, 4)]);
         let known = |product: Symbol| Some(popularity(if product.0 == 1 { 1000 } else { 20 }, NOW));
-        let list = direct_list(&row, NOW, |_, product| known(product), by_number);
+        let list = direct_list(&row, NOW, known, by_number);
         assert_eq!(order(&list.entries), [2, 1]);
         assert_eq!(list.entries[0].count, 4);
     }
@@ -187,14 +191,14 @@ mod tests {
             let days_ago = if product.0 == 1 { 30 } else { 1 };
             Some(popularity(20, NOW - days_ago * 24 * 3_600_000))
         };
-        assert_eq!(order(&direct_list(&row, NOW, |_, product| known(product), by_number).entries), [2, 1]);
+        assert_eq!(order(&direct_list(&row, NOW, known, by_number).entries), [2, 1]);
     }
 
     #[test]
     fn scores_follow_the_formula() {
         let row = row(&[(1, 4)]);
         let number = |sum: &DecayedSum, half_life: crate::decay::HalfLife| sum.as_of(half_life, NOW);
-        let list = direct_list(&row, NOW, |_, _| Some(popularity(20, NOW)), by_number);
+        let list = direct_list(&row, NOW, |_| Some(popularity(20, NOW)), by_number);
         assert!((number(&list.popularity.season, SEASON) - 10.0).abs() < 1e-6);
         let scale = (SCALE_EXPONENT * SEASON.growth(NOW, row.landmark()).log2()).exp2();
         let expected = scale * 4.0 / (10f64.sqrt() * 20f64.powf(0.25)) * 1.02f64.powf(0.3);
@@ -203,12 +207,12 @@ mod tests {
 
     #[test]
     fn products_two_hops_away_fill_the_list_behind_direct_ones() {
-        let near = direct_list(&row(&[(1, 4)]), NOW, |_, _| None, by_number);
-        let far = direct_list(&row(&[(0, 4), (2, 1)]), NOW, |_, _| None, by_number);
+        let near = direct_list(&row(&[(1, 4)]), NOW, |_| None, by_number);
+        let far = direct_list(&row(&[(0, 4), (2, 1)]), NOW, |_| None, by_number);
         let list = two_hop_list(
             Symbol(0),
             &near,
-            |product| (product.0 == 1).then_some(&far),
+            near.hops().map(|product| (product.0 == 1).then_some(&far)),
             by_number,
             &mut Sums::default(),
         );
@@ -225,7 +229,7 @@ mod tests {
     #[test]
     fn a_list_is_bounded_and_ties_go_by_id() {
         let pairs: Vec<_> = (1..150).map(|other| (other, 1)).collect();
-        let list = direct_list(&row(&pairs), NOW, |_, _| Some(popularity(30, NOW)), by_number);
+        let list = direct_list(&row(&pairs), NOW, |_| Some(popularity(30, NOW)), by_number);
         assert_eq!(list.entries.len(), PUBLISHED);
         assert!(list.entries.is_sorted_by_key(|entry| entry.product.0));
     }

@@ -96,10 +96,11 @@ mod tests {
             }
             row
         };
-        let direct = direct_list(&row(&[(1, 5), (2, 3), (3, 1)]), NOW, |_, _| None, by_id);
-        let other = direct_list(&row(&[(0, 2), (7, 40), (8, 30)]), NOW, |_, _| None, by_id);
+        let direct = direct_list(&row(&[(1, 5), (2, 3), (3, 1)]), NOW, |_| None, by_id);
+        let other = direct_list(&row(&[(0, 2), (7, 40), (8, 30)]), NOW, |_| None, by_id);
         let list_of = |product: Symbol| (product == symbols[1]).then_some(&other);
-        let scored = two_hop_list(symbols[0], &direct, list_of, by_id, &mut Sums::default());
+        let scored =
+            two_hop_list(symbols[0], &direct, direct.hops().map(list_of), by_id, &mut Sums::default());
         assert_eq!(scored.len(), 5);
         let list =
             published_list(Version::of(1, 3), NOW, SmolStr::default(), &direct, &scored, &names, |_, id| {

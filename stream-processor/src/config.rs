@@ -84,7 +84,7 @@ impl Default for ProcessorConfig {
             publish_interval_ms: 200,
             publish_small_changes_ms: 5_000,
             publish_round_lists: 64,
-            trending_interval_ms: 200,
+            trending_interval_ms: 100,
             marker_interval_ms: 500,
             fallback_interval_ms: 15_000,
             stall_after_ms: 30_000,

@@ -2,6 +2,8 @@
 
 use crate::background::Background;
 use crate::config::ProcessorConfig;
+use crate::partition::phase;
+use crate::progress::StageName;
 use crate::publish::ListCache;
 use crate::status::Registry;
 use catalog::Catalog;
@@ -52,6 +54,15 @@ impl Context {
             events_partitions: self.events_partitions,
             activity_partitions: self.activity_partitions,
         }
+    }
+
+    /// After what part of an interval a partition does what it does now and then.
+    pub(crate) fn phase(&self, stage: StageName, partition: u32) -> f64 {
+        let partitions = match stage {
+            StageName::Shopper => self.events_partitions,
+            StageName::Product => self.activity_partitions,
+        };
+        phase(stage, partition, partitions)
     }
 
     /// A product's category: the leaf of its catalog path where the catalog knows it, else `own`, which its events named.

@@ -9,9 +9,11 @@ mod shopper_driver;
 mod spans;
 mod supervise;
 mod task;
+mod timetable;
 
 pub(crate) use flush::retrying;
 pub(crate) use supervise::{StartRequest, Supervised, supervise};
+pub(crate) use timetable::phase;
 
 use event_log::{AppendError, LogError};
 use stores::StoreError;

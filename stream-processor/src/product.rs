@@ -37,12 +37,21 @@ pub(crate) struct Product {
 /// What a batch of updates leads to.
 #[derive(Default)]
 pub(crate) struct ProductOutput {
-    /// Products whose row changed, and by what share of itself ([`CoOccurrence::share`]); names one once for each record. Rows
-    /// that had changed already are among them, as if all of them were new: who stored it may have died before it was
-    /// published.
+    /// Products whose row changed; names one once for each record. Rows that had changed already are among them, as if all of them
+    /// were new: who stored it may have died before it was published.
+    pub(crate) changed: Vec<Changed>,
+}
+
+/// What a record did to a product's row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Changed {
+    pub(crate) product: Symbol,
+    /// By what share of itself it changed ([`CoOccurrence::share`]).
     ///
     /// [`CoOccurrence::share`]: recommender::co_occurrence::CoOccurrence::share
-    pub(crate) changed: Vec<(Symbol, f32)>,
+    pub(crate) share: f32,
+    /// Whether events of its own are among what changed: otherwise it trends as it did before.
+    pub(crate) has_events: bool,
 }
 
 /// What an event adds to a row's changes, in the units of pairs' weights.
@@ -115,9 +124,10 @@ impl Product {
         let new = self.by_row.sorted(activity.products_len());
         for updates in new.chunk_by(|a, b| a.product == b.product) {
             let product = record.symbols[updates[0].product as usize];
+            let has_events = updates.iter().any(|update| matches!(update.change, Change::Event { .. }));
             let found = self.rows.find(&product).expect("the batch's rows were admitted");
             if found.row().version >= version && !is_broken(Rule::ProductVersionChecked) {
-                output.changed.push((product, 1.0));
+                output.changed.push(Changed { product, share: 1.0, has_events });
                 continue;
             }
             // A row counts as changed only when something is applied to it.
@@ -145,7 +155,8 @@ impl Product {
             }
             row.version = version;
             let newest_ms = updates.last().map_or(0, |update| update.timestamp_ms);
-            output.changed.push((product, row.co.share(weight, newest_ms)));
+            let share = row.co.share(weight, newest_ms);
+            output.changed.push(Changed { product, share, has_events });
         }
     }
 

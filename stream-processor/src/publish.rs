@@ -1,6 +1,7 @@
 //! From state to what serving reads: asynchronous, coalesced, and never in the way of the fold.
 
 mod lists;
+mod outlines;
 mod queue;
 mod ranker;
 mod stale;

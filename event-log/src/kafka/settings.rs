@@ -53,9 +53,9 @@ const LINGER_OF_MANY_MS: u64 = 1;
 /// For how long records of batches wait for those of other batches.
 const LINGER_OF_BATCHES_MS: u64 = 5;
 /// Between two requests for records of a broker that has some all the time.
-const FETCH_PAUSE_MS: &str = "5";
+const FETCH_PAUSE_MS: &str = "10";
 /// For how long updates wait for more. Nobody waits for one of them, and they are needed within some hundred ms.
-const LINGER_OF_UPDATES_MS: &str = "5";
+const LINGER_OF_UPDATES_MS: &str = "10";
 
 impl KafkaSettings {
     pub(super) fn check(&self) -> Result<(), LogError> {

@@ -1,7 +1,7 @@
 use super::TaskError;
 use super::driver::Driver;
 use crate::context::Context;
-use crate::product::{Product, ProductOutput};
+use crate::product::{Changed, Product, ProductOutput};
 use crate::publish::{PublishQueue, RankBatch, RankJob, Round, StaleLists, TrendingPublisher, read_again};
 use crate::rules::{Rule, is_broken};
 use crate::stage::Stage;
@@ -47,7 +47,7 @@ pub(crate) struct ProductDriver {
     /// What had been handed on when the last round began.
     pub(crate) in_rounds: u64,
     pub(crate) next_trending: Instant,
-    /// Products whose windows the trending index has not seen yet.
+    /// Products with events that the trending index has not seen yet.
     pub(crate) unseen: HashSet<Symbol>,
     /// Offset as of the last published repeat table.
     pub(crate) repeats_at: u64,
@@ -196,9 +196,11 @@ impl Driver for ProductDriver {
 
     async fn hand_on(&mut self, output: ProductOutput) -> Result<Vec<Append>, TaskError> {
         let now = Instant::now();
-        for (product, share) in output.changed {
+        for Changed { product, share, has_events } in output.changed {
             self.stale.changed(product, share, self.handed_on, now);
-            self.unseen.insert(product);
+            if has_events {
+                self.unseen.insert(product);
+            }
         }
         self.handed_on = self.stage.checkpoint().next_offset;
         self.status.set_outcomes(self.stage.outcomes());

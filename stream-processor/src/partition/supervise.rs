@@ -193,7 +193,8 @@ impl Supervised {
         let (rank, batches) = mpsc::channel(RANK_QUEUE);
         let ranker = Ranker::new(Arc::clone(context)).run(Arc::clone(&publishing.queue), batches);
         let _ranker = context.background.spawn(ranker);
-        let now = Instant::now();
+        let trending_interval = Duration::from_millis(context.config.trending_interval_ms);
+        let phase = context.phase(StageName::Product, self.partition.partition);
         let driver = ProductDriver {
             context: Arc::clone(context),
             partition: self.partition.partition,
@@ -206,7 +207,7 @@ impl Supervised {
             round: None,
             handed_on: at.next_offset,
             in_rounds: at.next_offset,
-            next_trending: now,
+            next_trending: Instant::now() + trending_interval.mul_f64(phase),
             unseen: Default::default(),
             repeats_at: u64::MAX,
             settling: Settling::begin(context.config.session_timeout_ms),

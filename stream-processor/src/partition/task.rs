@@ -4,6 +4,7 @@ use super::TaskError;
 use super::driver::Driver;
 use super::flush::{Flush, retrying};
 use super::spans;
+use super::timetable::Timetable;
 use crate::context::Context;
 use crate::progress::{Checkpoint, StageName};
 use crate::publish::PublishQueue;
@@ -41,14 +42,6 @@ const MAX_APPENDS: usize = 20_000;
 /// Rows of the state store read at a time.
 const LOAD_CHUNK: usize = 2_000;
 
-/// After what part of the first interval a partition of a stage flushes: if all did so at the same moment, events would wait behind
-/// their writes every few seconds. Multiples of 1/φ lie far apart, however many there are.
-fn phase(stage: StageName, partition: u32) -> f64 {
-    const INVERSE_GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
-    let number = 2.0 * f64::from(partition) + if stage == StageName::Product { 2.0 } else { 1.0 };
-    (number * INVERSE_GOLDEN_RATIO).fract()
-}
-
 impl<D: Driver> PartitionTask<D> {
     /// Works until `token` is cancelled; then flushes and returns.
     pub(crate) async fn run(
@@ -58,10 +51,10 @@ impl<D: Driver> PartitionTask<D> {
     ) -> Result<(), TaskError> {
         let interval = Duration::from_millis(self.context.config.flush_interval_ms)
             * <D::Stage as Stage>::FLUSH_INTERVALS;
-        let mut next_flush =
-            Instant::now() + interval.mul_f64(phase(<D::Stage as Stage>::NAME, self.partition));
+        let (begun, phase) = (Instant::now(), self.context.phase(<D::Stage as Stage>::NAME, self.partition));
+        let mut flushes = Timetable::new(begun, interval, phase);
         let mut running: Option<Running<Keys<D>>> = None;
-        let mut ticker = tokio::time::interval(TICK);
+        let mut ticker = tokio::time::interval_at(begun + TICK.mul_f64(phase), TICK);
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             // While one flush runs and another is due already, reading waits: memory stays bounded.
@@ -76,13 +69,13 @@ impl<D: Driver> PartitionTask<D> {
                 _ = ticker.tick() => {
                     self.driver.tick().await?;
                     let wanted = self.status.flush_now.load(Ordering::Relaxed);
-                    let due = wanted || Instant::now() >= next_flush || self.is_overfull();
+                    let due = wanted || flushes.is_due(Instant::now()) || self.is_overfull();
                     if due && running.is_none() {
                         self.status.flush_now.store(false, Ordering::Relaxed);
                         if wanted {
                             self.next_fallback = Instant::now();
                         }
-                        next_flush = Instant::now() + interval;
+                        flushes.begun(Instant::now());
                         running = self.begin_flush();
                     }
                 }
@@ -197,24 +190,5 @@ async fn finished<K: Send + 'static>(running: &mut Option<Running<K>>) -> Result
             Err(TaskError::Log(LogError::Unavailable { action: "flush", reason }))
         }),
         None => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn flushes_are_spread_over_the_interval() {
-        let stages = [StageName::Shopper, StageName::Product];
-        let mut phases: Vec<f64> =
-            (0..12).flat_map(|partition| stages.map(|stage| phase(stage, partition))).collect();
-        phases.sort_by(f64::total_cmp);
-        assert!(
-            phases.first().is_some_and(|first| *first >= 0.0)
-                && phases.last().is_some_and(|last| *last < 1.0)
-        );
-        let narrowest = phases.windows(2).map(|pair| pair[1] - pair[0]).fold(1.0, f64::min);
-        assert!(narrowest > 0.5 / phases.len() as f64, "{phases:?}");
     }
 }

@@ -1,3 +1,4 @@
+use super::outlines::{Looking, Outlines, Source};
 use quick_cache::sync::Cache;
 use recommender::Symbol;
 use recommender::neighbours::DirectList;
@@ -22,6 +23,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// of others. Bounded; what is missing is read from the serving store.
 pub(crate) struct ListCache {
     lists: Cache<Symbol, Entry>,
+    /// Of all products that there ever were lists of.
+    outlines: Outlines,
 }
 
 #[derive(Clone)]
@@ -33,7 +36,17 @@ struct Entry {
 
 impl ListCache {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { lists: Cache::new(capacity) }
+        Self { lists: Cache::new(capacity), outlines: Outlines::default() }
+    }
+
+    /// What is known of products even when their lists are not kept.
+    pub(crate) fn outlines(&self) -> Looking<'_> {
+        self.outlines.look()
+    }
+
+    /// A product's category; empty where it is not known.
+    pub(crate) fn category_of(&self, outlines: &Looking<'_>, product: Symbol) -> SmolStr {
+        self.outlines.category_of(outlines, product)
     }
 
     /// What is known of a product, and whether it is time to read it.
@@ -50,6 +63,7 @@ impl ListCache {
 
     /// This process ranked it.
     pub(crate) fn put(&self, product: Symbol, known: Arc<Known>) {
+        self.outlines.note(product, &known.direct.popularity, &known.category, Source::Own);
         self.lists.insert(product, Entry { known: Some(known), due: None });
     }
 
@@ -60,6 +74,9 @@ impl ListCache {
         // What this process ranked meanwhile is newer.
         let is_own = |entry: Entry| entry.due.is_none();
         if !self.lists.get(&product).is_some_and(is_own) {
+            if let Some(known) = &read.known {
+                self.outlines.note(product, &known.direct.popularity, &known.category, Source::Read);
+            }
             self.lists.insert(product, read);
         }
     }

@@ -10,7 +10,6 @@ use schemas::Version;
 use schemas::names::neighbours_key;
 use schemas::published::NeighbourList;
 use smol_str::SmolStr;
-use std::cmp::Ordering;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -38,8 +37,8 @@ pub(crate) struct Ranker {
     sums: Sums,
 }
 
-/// What is known of a row's candidates, in their order.
-type KnownCandidates = Vec<Option<Arc<Known>>>;
+/// The lists that one is filled by way of, where they are known.
+type Hops = Vec<Option<Arc<Known>>>;
 
 /// Lists of other products read at a time, at most.
 const MAX_READ: usize = 1_000;
@@ -61,43 +60,63 @@ impl Ranker {
 
     /// The published lists of the jobs' products, by their keys.
     pub(crate) async fn rank_all(&mut self, jobs: &[RankJob]) -> Vec<(String, Bytes)> {
-        let (lists, now) = (&self.context.lists, Instant::now());
+        let now = Instant::now();
+        self.read_others(self.unknown_candidates(jobs, now), now).await;
+        let direct: Vec<Arc<Known>> = jobs.iter().map(|job| self.rank_directly(job)).collect();
         let mut missing = Vec::new();
-        let mut look = |product: Symbol| {
-            let (known, is_due) = lists.look(product, now);
-            if is_due {
-                missing.push(product);
-            }
-            known
+        let hops = |known: &Arc<Known>| {
+            let look = |product| {
+                let (known, is_due) = self.context.lists.look(product, now);
+                if is_due {
+                    missing.push(product);
+                }
+                known
+            };
+            known.direct.hops().map(look).collect()
         };
-        let mut candidates =
-            |job: &RankJob| job.co.candidates().map(|candidate| look(candidate.product)).collect();
-        let mut known: Vec<KnownCandidates> = jobs.iter().map(&mut candidates).collect();
+        let mut hops: Vec<Hops> = direct.iter().map(hops).collect();
         self.read_others(missing, now).await;
-        jobs.iter().zip(&mut known).map(|(job, known)| self.rank(job, known)).collect()
+        let all = jobs.iter().zip(&direct).zip(&mut hops);
+        all.map(|((job, direct), hops)| self.fill(job, direct, hops)).collect()
     }
 
-    fn rank(&mut self, job: &RankJob, known: &mut KnownCandidates) -> (String, Bytes) {
-        let Context { lists, names, parts, config, .. } = &*self.context;
-        for (candidate, known) in
-            job.co.candidates().zip(known.iter_mut()).filter(|(_, known)| known.is_none())
-        {
-            // It was read meanwhile, or is another job's.
-            *known = lists.get(candidate.product);
-        }
-        let name_order = |a: Symbol, b: Symbol| -> Ordering { names.name(a).cmp(names.name(b)) };
-        let popularity_of = |at: usize, _: Symbol| known[at].as_ref().map(|known| known.direct.popularity);
+    /// The candidates of which too little is known, or too long ago.
+    fn unknown_candidates(&self, jobs: &[RankJob], now: Instant) -> Vec<Symbol> {
+        let lists = &self.context.lists;
+        let outlines = lists.outlines();
+        let products = jobs.iter().flat_map(|job| job.co.candidates()).map(|candidate| candidate.product);
+        products.filter(|&product| !outlines.is_own(product) && lists.look(product, now).1).collect()
+    }
+
+    /// Ranks the candidates of a row, for the lists of others, too.
+    fn rank_directly(&self, job: &RankJob) -> Arc<Known> {
+        let Context { lists, names, .. } = &*self.context;
+        let outlines = lists.outlines();
+        let name_order = |a: Symbol, b: Symbol| names.name(a).cmp(names.name(b));
+        let popularity_of = |product| outlines.popularity_of(product);
         let direct = direct_list(&job.co, job.newest_ms, popularity_of, name_order);
-        let own = Arc::new(Known { direct, category: job.category.clone() });
-        lists.put(job.product, Arc::clone(&own));
-        let list_of = |product: Symbol| known[job.co.index_of(product)?].as_ref().map(|known| &known.direct);
-        let scored = two_hop_list(job.product, &own.direct, list_of, name_order, &mut self.sums);
+        drop(outlines);
+        let known = Arc::new(Known { direct, category: job.category.clone() });
+        lists.put(job.product, Arc::clone(&known));
+        known
+    }
+
+    /// Fills a list by way of its neighbours' lists.
+    fn fill(&mut self, job: &RankJob, own: &Known, hops: &mut Hops) -> (String, Bytes) {
+        let Context { lists, names, parts, config, .. } = &*self.context;
+        for (product, known) in own.direct.hops().zip(hops.iter_mut()).filter(|(_, known)| known.is_none()) {
+            *known = lists.get(product); // it may have been read meanwhile
+        }
+        let known = hops.iter().map(|known| known.as_ref().map(|known| &known.direct));
+        let name_order = |a: Symbol, b: Symbol| names.name(a).cmp(names.name(b));
+        let scored = two_hop_list(job.product, &own.direct, known, name_order, &mut self.sums);
+        let outlines = lists.outlines();
         let category_of = |product: Symbol, id: &str| match parts.catalog.lookup(id) {
             Some(product) if !product.active => None,
             Some(product) => {
                 Some(product.category_path.last().map(|leaf| leaf.as_ref().into()).unwrap_or_default())
             }
-            None => Some(lists.get(product).map(|known| known.category.clone()).unwrap_or_default()),
+            None => Some(lists.category_of(&outlines, product)),
         };
         let RankJob { version, newest_ms, .. } = *job;
         let category = job.category.clone();

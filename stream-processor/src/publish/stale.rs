@@ -18,6 +18,9 @@ const SMALL: f32 = 0.05;
 const MOST: usize = 16;
 /// A product is queued anew when it has changed by so many times as much as when it was queued.
 const GROWN: f32 = 1.5;
+/// A product that changed by such a share since it was ranked is not held back. It has twice as much in its row by then, so this is
+/// rarely so.
+const DOUBLED: f32 = 0.5;
 
 /// How far the lists are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -131,16 +134,18 @@ impl StaleLists {
             self.due_offsets.push(Reverse((change.from, product)));
         }
         let becomes_large = change.share >= SMALL && change.queued < SMALL;
-        if becomes_large || change.share >= GROWN * change.queued {
+        let is_let_go = change.is_held && change.share >= DOUBLED;
+        if becomes_large || is_let_go || change.share >= GROWN * change.queued {
+            change.is_held &= !is_let_go;
             change.queued = change.share;
             self.queue.push(Queued { share: change.share, since: change.since, product });
         }
     }
 
     /// Takes what is to be ranked now, if anything: what changed most, of what changed much or has waited for long. Now and then
-    /// also of what changed little, as long as the round is short. A product ranked a moment ago waits. When more changes than
-    /// can be ranked, what changed least waits longest: the answers are then as right as they can be. All records before
-    /// `offset` are among the changes.
+    /// also of what changed little, as long as the round is short. A product ranked a moment ago waits, unless half of it is new.
+    /// When more changes than can be ranked, what changed least waits longest: the answers are then as right as they can be. All
+    /// records before `offset` are among the changes.
     pub(crate) fn round(&mut self, config: &ProcessorConfig, offset: u64, now: Instant) -> Option<Round> {
         let interval = Duration::from_millis(config.publish_interval_ms);
         let is_new = self.interval_ends.is_none_or(|end| now >= end);
@@ -198,7 +203,8 @@ impl StaleLists {
             if change.is_held || change.since != queued.since {
                 continue;
             }
-            if let Some(&at) = self.ranked.get(&product).filter(|at| now - **at < interval) {
+            let ranked = self.ranked.get(&product).filter(|at| now - **at < interval);
+            if let Some(&at) = ranked.filter(|_| change.share < DOUBLED) {
                 change.is_held = true;
                 self.held.push(Reverse((at + interval, product)));
                 continue;
@@ -215,7 +221,9 @@ impl StaleLists {
             && until <= now
         {
             self.held.pop();
-            let Some(change) = self.products.get_mut(&product) else { continue };
+            let Some(change) = self.products.get_mut(&product).filter(|change| change.is_held) else {
+                continue;
+            };
             (change.is_held, change.queued) = (false, change.share);
             let queued = Queued { share: change.share, since: change.since, product };
             self.queue.push(queued);
@@ -358,11 +366,30 @@ mod tests {
         let (mut stale, now) = (StaleLists::default(), Instant::now());
         stale.changed(Symbol(1), 1.0, 0, now);
         assert_eq!(round(&mut stale, 9, 1, now), Some((vec![1], Covers::all_before(1))));
-        stale.changed(Symbol(1), 0.5, 1, now);
-        stale.changed(Symbol(2), 0.5, 2, now);
+        stale.changed(Symbol(1), 0.4, 1, now);
+        stale.changed(Symbol(2), 0.4, 2, now);
         let after_2 = Covers { visible: 1, complete: 1 };
         assert_eq!(round(&mut stale, 9, 3, now), Some((vec![2], after_2)), "others are");
         assert_eq!(round(&mut stale, 9, 3, now + INTERVAL), Some((vec![1], Covers::all_before(3))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_product_of_which_half_is_new_is_ranked_again_at_once() {
+        let (mut stale, now) = (StaleLists::default(), Instant::now());
+        for from in 0..2 {
+            stale.changed(Symbol(1), 1.0, from, now);
+            assert_eq!(round(&mut stale, 9, from + 1, now), Some((vec![1], Covers::all_before(from + 1))));
+        }
+        stale.changed(Symbol(1), 0.4, 2, now);
+        assert_eq!(round(&mut stale, 9, 3, now), None);
+        stale.changed(Symbol(1), 0.4, 3, now); // .64 by now
+        assert_eq!(round(&mut stale, 9, 4, now), Some((vec![1], Covers::all_before(4))));
+        let later = now + INTERVAL;
+        assert_eq!(
+            round(&mut stale, 9, 4, later),
+            Some((vec![], Covers::all_before(4))),
+            "it was let go once"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -414,17 +441,19 @@ mod tests {
             offset += 1;
             let Some(round) = stale.round(&config, offset, now) else {
                 let waits = |product: &Symbol| {
-                    pending.is_due(*product, now, patience)
-                        && ranked.get(product).is_none_or(|at| now - *at >= INTERVAL)
+                    let may_go = ranked.get(product).is_none_or(|at| now - *at >= INTERVAL)
+                        || pending.0[product].0 >= DOUBLED;
+                    pending.is_due(*product, now, patience) && may_go
                 };
                 assert!(!pending.0.keys().any(waits), "step {step}: something is due");
                 continue;
             };
             assert!(round.products.len() <= MOST);
             for product in &round.products {
-                assert!(pending.0.remove(product).is_some(), "step {step}: {product:?} did not change");
-                let before = ranked.insert(*product, now);
-                assert!(before.is_none_or(|at| now - at >= INTERVAL), "step {step}: {product:?} again");
+                let change = pending.0.remove(product);
+                let (share, ..) = change.unwrap_or_else(|| panic!("step {step}: {product:?} did not change"));
+                let may_again = |at| now - at >= INTERVAL || share >= DOUBLED;
+                assert!(ranked.insert(*product, now).is_none_or(may_again), "step {step}: {product:?} again");
             }
             let due = pending.first(|product| pending.is_due(product, now, patience));
             visible = due.unwrap_or(offset).max(visible);

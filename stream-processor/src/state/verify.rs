@@ -177,7 +177,7 @@ impl Verifier<'_> {
         let (folded, compared) = self
             .fold(&mut stage, (&topic, partition, 0), self.activity_partitions, |_, output| {
                 let mut products: Vec<String> =
-                    output.changed.iter().map(|&(product, _)| names.name(product).to_owned()).collect();
+                    output.changed.iter().map(|changed| names.name(changed.product).to_owned()).collect();
                 products.sort_unstable();
                 products.dedup();
                 products

@@ -52,11 +52,8 @@ pub fn start(java: &Java, jars: &Jars, ports: &Ports, run: &Path) -> Result<Serv
         run.display()
     );
 
-    let mut arguments: Vec<_> =
-        ["-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp"]
-            .map(Into::into)
-            .into();
-    arguments.extend([class_path.into(), "kafka.Kafka".into(), properties.into()]);
+    let mut arguments: Vec<_> = OPTIONS.map(Into::into).into();
+    arguments.extend(["-cp".into(), class_path.into(), "kafka.Kafka".into(), properties.into()]);
     Server::start(Spec {
         name: "kafka".into(),
         program: java.program.clone(),
@@ -65,6 +62,15 @@ pub fn start(java: &Java, jars: &Jars, ports: &Ports, run: &Path) -> Result<Serv
         probe: Probe::Kafka(ports.kafka),
     })
 }
+
+const OPTIONS: [&str; 6] = [
+    "-Xms1g",
+    "-Xmx1g",
+    "-XX:+UseG1GC",
+    "-XX:+AlwaysPreTouch",
+    "-XX:+UseTransparentHugePages",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+];
 
 /// Production defaults, except where one node or a quick start needs otherwise.
 fn server_properties(ports: &Ports, data: &Path, tls: &Files) -> String {
