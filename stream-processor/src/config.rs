@@ -44,7 +44,7 @@ pub struct ProcessorConfig {
     pub cached_users: usize,
     /// Products kept in memory per partition.
     pub cached_products: usize,
-    /// Between two rankings of a product's neighbours at least, in ms.
+    /// Between two rankings of a product's neighbours at least, in ms, unless half of what is known of it is new.
     pub publish_interval_ms: u64,
     /// How much longer a change may wait that is less than a 20th of what is known of a product, while many products change,
     /// in ms.

@@ -246,3 +246,21 @@ fn a_record_without_effect_is_reflected_by_its_users_history() {
     }
     assert_eq!(reflected(&late), [of("u2", 4, 1)], "who never did anything in time has no history");
 }
+
+#[test]
+fn only_a_product_with_events_of_its_own_trends_otherwise() {
+    // One shopper sees p0 and, a minute later, p1: both rows change twice, each once by an event.
+    let log = log_of(&[(0, 0, 0, 0, false), (0, 1, 1, 0, false)]);
+    let (activity, _) = run_shopper(&log, &[1], &[]);
+    let names = Arc::new(Interner::default());
+    let mut stage = Product::new(0, GENERATION, Arc::clone(&names), 10, ProductProgress::new(1), None);
+    let mut changes = |record: &Record| -> Vec<(String, bool)> {
+        let changed = fold(&mut stage, &Stored::default(), std::slice::from_ref(record)).changed;
+        changed.iter().map(|change| (names.name(change.product).to_owned(), change.has_events)).collect()
+    };
+    let [first, second] = activity.as_slice() else { panic!("{} records for two events", activity.len()) };
+    assert_eq!(changes(first), [("p0".to_owned(), true)]);
+    let mut both = changes(second);
+    both.sort();
+    assert_eq!(both, [("p0".to_owned(), false), ("p1".to_owned(), true)]);
+}
