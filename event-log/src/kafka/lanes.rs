@@ -44,8 +44,12 @@ pub(super) struct Lane<R>(Mutex<Traffic<R>>);
 pub(super) struct Traffic<R> {
     way: Way,
     on_way: usize,
-    /// Records sent since those that had waited last went together, or a record went alone; without those of batches.
+    /// Whether what is on its way began with a record of a batch.
+    of_batch: bool,
+    /// Records sent since those that had waited last went together, or a record went alone.
     round: usize,
+    /// The same for records of batches: how many come in a batch says nothing about those that come by themselves.
+    batch_round: usize,
     waiting: VecDeque<R>,
     /// Whether one of those that wait is of a batch.
     batch_waits: bool,
@@ -124,7 +128,9 @@ impl<R> Default for Lane<R> {
         Self(Mutex::new(Traffic {
             way: Way::default(),
             on_way: 0,
+            of_batch: false,
             round: 0,
+            batch_round: 0,
             waiting: VecDeque::new(),
             batch_waits: false,
         }))
@@ -143,8 +149,8 @@ impl<R> Traffic<R> {
     /// and [`Traffic::wait`] where it does not go.
     pub(super) fn free(&mut self, may_linger: bool, of_batch: bool) -> Option<Way> {
         if self.on_way == 0 {
-            self.way = way(may_linger, of_batch, self.round);
-            self.round = 0;
+            self.way = way(may_linger, of_batch, self.last_round(of_batch));
+            self.begin_round(of_batch);
         }
         let is_open = may_linger || self.way == Way::Prompt;
         // Records that are of no batch would keep the lane on the longer way for as long as they come.
@@ -161,14 +167,23 @@ impl<R> Traffic<R> {
     /// A record is on its way.
     pub(super) fn sent(&mut self) {
         self.on_way += 1;
-        // How many come in a batch says nothing about those that come by themselves.
-        self.round += usize::from(self.way != Way::Longer);
+        *if self.of_batch { &mut self.batch_round } else { &mut self.round } += 1;
+    }
+
+    fn last_round(&self, of_batch: bool) -> usize {
+        if of_batch { self.batch_round } else { self.round }
+    }
+
+    fn begin_round(&mut self, of_batch: bool) {
+        self.of_batch = of_batch;
+        (self.round, self.batch_round) = (0, 0);
     }
 
     /// A record's outcome is known: gives those that go now, in their order, and which way, of those that there are.
     pub(super) fn reported(&mut self, may_linger: bool) -> (VecDeque<R>, Way) {
         self.on_way = self.on_way.saturating_sub(1);
-        let way = way(may_linger, self.batch_waits, self.round + self.waiting.len());
+        let records = self.last_round(self.batch_waits) + self.waiting.len();
+        let way = way(may_linger, self.batch_waits, records);
         if self.on_way == 0 {
             self.way = way;
         }
@@ -176,7 +191,7 @@ impl<R> Traffic<R> {
         if !go || self.waiting.is_empty() {
             return (VecDeque::new(), way);
         }
-        self.round = 0;
+        self.begin_round(self.batch_waits);
         self.batch_waits = false;
         (std::mem::take(&mut self.waiting), way)
     }
@@ -186,8 +201,8 @@ impl<R> Traffic<R> {
 fn way(may_linger: bool, of_batch: bool, records: usize) -> Way {
     match (may_linger, of_batch) {
         (false, _) => Way::Prompt,
+        (true, _) if records >= MANY => Way::Briefly,
         (true, true) => Way::Longer,
-        (true, false) if records >= MANY => Way::Briefly,
         (true, false) => Way::Prompt,
     }
 }
@@ -296,11 +311,29 @@ mod tests {
     fn records_of_batches_have_a_way_of_their_own() {
         let lane = Lane::default();
         let mut traffic = lane.lock();
-        let ways: Vec<_> = (0..40).map(|record| offer_of_batch(&mut traffic, record)).collect();
+        let ways: Vec<_> = (0..9).map(|record| offer_of_batch(&mut traffic, record)).collect();
         assert_eq!((ways[0], ways[1]), (Some(Way::Longer), Some(Way::Longer)));
         assert!(ways[2..].iter().all(Option::is_none));
-        go(&mut traffic, 2..40, Way::Longer);
-        none_goes(&mut traffic, 39);
+        go(&mut traffic, 2..9, Way::Longer);
+        none_goes(&mut traffic, 8);
+        assert_eq!(traffic.free(true, false), Some(Way::Prompt));
+    }
+
+    #[test]
+    fn records_of_large_batches_need_not_wait_for_others() {
+        let lane = Lane::default();
+        let mut traffic = lane.lock();
+        let batch =
+            |traffic: &mut Traffic<u32>| (0..20).map(|record| offer_of_batch(traffic, record)).collect();
+        let first: Vec<_> = batch(&mut traffic);
+        assert_eq!(first[0], Some(Way::Longer), "nobody knows yet how many there are");
+        none_goes(&mut traffic, 1);
+        go(&mut traffic, 2..20, Way::Briefly);
+        none_goes(&mut traffic, 18);
+        let second: Vec<_> = batch(&mut traffic);
+        assert_eq!(second[0], Some(Way::Briefly));
+        go(&mut traffic, 2..20, Way::Briefly);
+        none_goes(&mut traffic, 19);
         // Although there were many: they came together.
         assert_eq!(traffic.free(true, false), Some(Way::Prompt));
     }
