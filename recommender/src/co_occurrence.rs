@@ -130,11 +130,6 @@ impl CoOccurrence {
         })
     }
 
-    /// The index of a product among [`Self::candidates`].
-    pub fn index_of(&self, product: Symbol) -> Option<usize> {
-        position(&self.products, product)
-    }
-
     /// What share of what is known a change is, roughly: `weight` (units of 2^-24) added at `timestamp_ms`, for each of the
     /// product's events of the season. An event weighs about as much as it adds to all pairs in one direction.
     pub fn share(&self, weight: u64, timestamp_ms: i64) -> f32 {

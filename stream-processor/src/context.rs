@@ -16,6 +16,7 @@ use service_runtime::SharedClock;
 use smol_str::SmolStr;
 use std::sync::{Arc, Mutex};
 use stores::{ServingStore, StateStore};
+use tokio::time::Instant;
 
 /// The parts that the processor works with.
 #[derive(Clone)]
@@ -44,6 +45,8 @@ pub(crate) struct Context {
     pub(crate) registry: Registry,
     pub(crate) producer: SharedProducer,
     pub(crate) background: Background,
+    /// What partitions' timetables begin with.
+    pub(crate) begun: Instant,
 }
 
 impl Context {

@@ -149,7 +149,8 @@ impl Product {
                         if is_return {
                             row.observe_return(event.weight, update.timestamp_ms);
                         }
-                        weight += ONE_EVENT;
+                        // One beyond a shopper's cap adds nothing.
+                        weight += if event.weight > 0 { ONE_EVENT } else { 0 };
                     }
                 }
             }

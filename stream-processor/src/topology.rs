@@ -24,6 +24,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -66,6 +67,7 @@ impl Processor {
             lists: ListCache::new(CACHED_LISTS),
             registry: Registry::default(),
             background: Background::beside_current(),
+            begun: Instant::now(),
         });
         layout::check(&context).await.map_err(|error| ProcessorError::Refused(error.to_string()))?;
         Ok(Self { context })

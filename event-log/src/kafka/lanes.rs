@@ -176,7 +176,7 @@ impl<R> Traffic<R> {
 
     fn begin_round(&mut self, of_batch: bool) {
         self.of_batch = of_batch;
-        (self.round, self.batch_round) = (0, 0);
+        *if of_batch { &mut self.batch_round } else { &mut self.round } = 0;
     }
 
     /// A record's outcome is known: gives those that go now, in their order, and which way, of those that there are.

@@ -50,7 +50,7 @@ const PRODUCER_QUEUE_RECORDS: &str = "100000";
 const PRODUCER_QUEUE_KBYTES: &str = "65536";
 /// For how long many records at once wait for more: what is measured to be best with 256 callers.
 const LINGER_OF_MANY_MS: u64 = 1;
-/// For how long records of batches wait for those of other batches.
+/// For how long a few records of batches wait for those of other batches.
 const LINGER_OF_BATCHES_MS: u64 = 5;
 /// Between two requests for records of a broker that has some all the time.
 const FETCH_PAUSE_MS: &str = "10";

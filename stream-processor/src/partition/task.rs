@@ -51,10 +51,10 @@ impl<D: Driver> PartitionTask<D> {
     ) -> Result<(), TaskError> {
         let interval = Duration::from_millis(self.context.config.flush_interval_ms)
             * <D::Stage as Stage>::FLUSH_INTERVALS;
-        let (begun, phase) = (Instant::now(), self.context.phase(<D::Stage as Stage>::NAME, self.partition));
-        let mut flushes = Timetable::new(begun, interval, phase);
+        let (now, phase) = (Instant::now(), self.context.phase(<D::Stage as Stage>::NAME, self.partition));
+        let mut flushes = Timetable::new(self.context.begun, interval, phase, now);
         let mut running: Option<Running<Keys<D>>> = None;
-        let mut ticker = tokio::time::interval_at(begun + TICK.mul_f64(phase), TICK);
+        let mut ticker = tokio::time::interval_at(now + TICK.mul_f64(phase), TICK);
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             // While one flush runs and another is due already, reading waits: memory stays bounded.

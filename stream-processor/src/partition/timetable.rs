@@ -21,9 +21,12 @@ pub(crate) fn phase(stage: StageName, partition: u32, partitions: u32) -> f64 {
 }
 
 impl Timetable {
-    /// The first moment is the part `phase` of an interval from now.
-    pub(crate) fn new(now: Instant, interval: Duration, phase: f64) -> Self {
-        Self { next: now + interval.mul_f64(phase), interval }
+    /// Moments since `origin`, which all partitions of a process have in common: the first is the part `phase` of an interval later,
+    /// or the first one after it that is not over.
+    pub(crate) fn new(origin: Instant, interval: Duration, phase: f64, now: Instant) -> Self {
+        let mut times = Self { next: origin + interval.mul_f64(phase), interval };
+        times.go_on_to(now);
+        times
     }
 
     /// Whether it is time.
@@ -34,7 +37,10 @@ impl Timetable {
     /// It begins now, whether it was time or not. It is time again at the first moment that is half an interval away or more: also
     /// where a backlog made all partitions begin at once, they part again.
     pub(crate) fn begun(&mut self, now: Instant) {
-        let earliest = now + self.interval / 2;
+        self.go_on_to(now + self.interval / 2);
+    }
+
+    fn go_on_to(&mut self, earliest: Instant) {
         let missing = earliest.saturating_duration_since(self.next);
         self.next += self.interval.mul_f64(missing.div_duration_f64(self.interval).ceil());
     }
@@ -61,7 +67,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn moments_come_at_equal_distances_though_each_is_noticed_late() {
         let now = Instant::now();
-        let mut times = Timetable::new(now, INTERVAL, 0.25);
+        let mut times = Timetable::new(now, INTERVAL, 0.25, now);
         for round in 0..5 {
             let due = now + Duration::from_secs(1) + INTERVAL * round;
             assert!(!times.is_due(due - Duration::from_millis(1)) && times.is_due(due));
@@ -72,10 +78,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn partitions_that_begin_at_once_part_again() {
         let now = Instant::now();
-        let mut all = [0.25, 0.5, 0.75].map(|phase| Timetable::new(now, INTERVAL, phase));
+        let mut all = [0.25, 0.5, 0.75].map(|phase| Timetable::new(now, INTERVAL, phase, now));
         let at_once = now + Duration::from_millis(11_500); // their next moments would be 13, 14 and 15 s
         all.iter_mut().for_each(|times| times.begun(at_once));
         let seconds = all.map(|times| (times.next - now).as_secs());
         assert_eq!(seconds, [17, 14, 15], "half an interval away or more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_partition_that_comes_later_begins_at_its_own_moments() {
+        let origin = Instant::now();
+        let times = Timetable::new(origin, INTERVAL, 0.5, origin + Duration::from_millis(7_300));
+        assert_eq!(times.next - origin, Duration::from_secs(10));
     }
 }

@@ -40,8 +40,8 @@ impl ListCache {
     }
 
     /// What is known of products even when their lists are not kept.
-    pub(crate) fn outlines(&self) -> Looking<'_> {
-        self.outlines.look()
+    pub(crate) fn outlines(&self, now: Instant) -> Looking<'_> {
+        self.outlines.look(now)
     }
 
     /// A product's category; empty where it is not known.
@@ -62,9 +62,11 @@ impl ListCache {
     }
 
     /// This process ranked it.
-    pub(crate) fn put(&self, product: Symbol, known: Arc<Known>) {
-        self.outlines.note(product, &known.direct.popularity, &known.category, Source::Own);
-        self.lists.insert(product, Entry { known: Some(known), due: None });
+    pub(crate) fn put(&self, product: Symbol, known: Arc<Known>, now: Instant) {
+        let own = Entry { known: Some(Arc::clone(&known)), due: None };
+        // Before the outline, lest one that is being read takes that one's place as well.
+        self.lists.insert(product, own);
+        self.outlines.note(product, &known.direct.popularity, &known.category, Source::Own, now);
     }
 
     /// What the serving store has of a product.
@@ -74,8 +76,8 @@ impl ListCache {
         // What this process ranked meanwhile is newer.
         let is_own = |entry: Entry| entry.due.is_none();
         if !self.lists.get(&product).is_some_and(is_own) {
-            if let Some(known) = &read.known {
-                self.outlines.note(product, &known.direct.popularity, &known.category, Source::Read);
+            if let Some(known) = read.known.as_ref().filter(|_| !self.outlines(now).is_own(product)) {
+                self.outlines.note(product, &known.direct.popularity, &known.category, Source::Read, now);
             }
             self.lists.insert(product, read);
         }
@@ -103,7 +105,7 @@ mod tests {
         assert!(found.is_some() && !is_due);
         let (found, is_due) = lists.look(product, now + READ_AGAIN);
         assert!(found.is_some() && is_due, "until then the old one is better than none");
-        lists.put(product, Arc::new(known()));
+        lists.put(product, Arc::new(known()), now);
         lists.read(product, None, now);
         let (found, is_due) = lists.look(product, now + 2 * READ_AGAIN);
         assert!(found.is_some() && !is_due, "this process knows best what it ranks itself");

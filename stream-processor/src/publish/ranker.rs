@@ -62,7 +62,7 @@ impl Ranker {
     pub(crate) async fn rank_all(&mut self, jobs: &[RankJob]) -> Vec<(String, Bytes)> {
         let now = Instant::now();
         self.read_others(self.unknown_candidates(jobs, now), now).await;
-        let direct: Vec<Arc<Known>> = jobs.iter().map(|job| self.rank_directly(job)).collect();
+        let direct: Vec<Arc<Known>> = jobs.iter().map(|job| self.rank_directly(job, now)).collect();
         let mut missing = Vec::new();
         let hops = |known: &Arc<Known>| {
             let look = |product| {
@@ -77,32 +77,32 @@ impl Ranker {
         let mut hops: Vec<Hops> = direct.iter().map(hops).collect();
         self.read_others(missing, now).await;
         let all = jobs.iter().zip(&direct).zip(&mut hops);
-        all.map(|((job, direct), hops)| self.fill(job, direct, hops)).collect()
+        all.map(|((job, direct), hops)| self.fill(job, direct, hops, now)).collect()
     }
 
     /// The candidates of which too little is known, or too long ago.
     fn unknown_candidates(&self, jobs: &[RankJob], now: Instant) -> Vec<Symbol> {
         let lists = &self.context.lists;
-        let outlines = lists.outlines();
+        let outlines = lists.outlines(now);
         let products = jobs.iter().flat_map(|job| job.co.candidates()).map(|candidate| candidate.product);
         products.filter(|&product| !outlines.is_own(product) && lists.look(product, now).1).collect()
     }
 
     /// Ranks the candidates of a row, for the lists of others, too.
-    fn rank_directly(&self, job: &RankJob) -> Arc<Known> {
+    fn rank_directly(&self, job: &RankJob, now: Instant) -> Arc<Known> {
         let Context { lists, names, .. } = &*self.context;
-        let outlines = lists.outlines();
+        let outlines = lists.outlines(now);
         let name_order = |a: Symbol, b: Symbol| names.name(a).cmp(names.name(b));
         let popularity_of = |product| outlines.popularity_of(product);
         let direct = direct_list(&job.co, job.newest_ms, popularity_of, name_order);
         drop(outlines);
         let known = Arc::new(Known { direct, category: job.category.clone() });
-        lists.put(job.product, Arc::clone(&known));
+        lists.put(job.product, Arc::clone(&known), now);
         known
     }
 
     /// Fills a list by way of its neighbours' lists.
-    fn fill(&mut self, job: &RankJob, own: &Known, hops: &mut Hops) -> (String, Bytes) {
+    fn fill(&mut self, job: &RankJob, own: &Known, hops: &mut Hops, now: Instant) -> (String, Bytes) {
         let Context { lists, names, parts, config, .. } = &*self.context;
         for (product, known) in own.direct.hops().zip(hops.iter_mut()).filter(|(_, known)| known.is_none()) {
             *known = lists.get(product); // it may have been read meanwhile
@@ -110,7 +110,7 @@ impl Ranker {
         let known = hops.iter().map(|known| known.as_ref().map(|known| &known.direct));
         let name_order = |a: Symbol, b: Symbol| names.name(a).cmp(names.name(b));
         let scored = two_hop_list(job.product, &own.direct, known, name_order, &mut self.sums);
-        let outlines = lists.outlines();
+        let outlines = lists.outlines(now);
         let category_of = |product: Symbol, id: &str| match parts.catalog.lookup(id) {
             Some(product) if !product.active => None,
             Some(product) => {

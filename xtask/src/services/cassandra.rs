@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::java::Java;
+use super::java::{Java, large_pages};
 use super::maven::{Artifact, Jars};
 use super::ports::Ports;
 use super::probe::Probe;
@@ -50,11 +50,10 @@ const OPENS: &[&str] = &[
     "jdk.management/com.sun.management.internal",
 ];
 
-/// How Cassandra's own scripts have memory managed (`conf/jvm17-server.options`). Without them what memtables hold is copied again and
-/// again, which stops the node for a tenth of a second each time.
-const MEMORY: [&str; 11] = [
+/// How Cassandra's own scripts have memory managed (`conf/jvm-server.options` and `jvm17-server.options`). Without that, what memtables hold
+/// is copied again and again, which stops the node for a tenth of a second each time.
+const MEMORY: [&str; 10] = [
     "-XX:+AlwaysPreTouch",
-    "-XX:+UseTransparentHugePages",
     "-XX:+UseG1GC",
     "-XX:+ParallelRefProcEnabled",
     "-XX:MaxTenuringThreshold=1",
@@ -94,6 +93,7 @@ pub fn start(java: &Java, jars: &Jars, heap_mib: u32, ports: &Ports, run: &Path)
         format!("-javaagent:{}", jars.libs().join("jamm-0.4.0.jar").display()).into(),
     ];
     arguments.extend(MEMORY.map(Into::into));
+    arguments.extend(large_pages().map(Into::into));
     arguments.extend(EXPORTS.iter().map(|package| format!("--add-exports={package}=ALL-UNNAMED").into()));
     arguments.extend(OPENS.iter().map(|package| format!("--add-opens={package}=ALL-UNNAMED").into()));
     arguments.extend(["-cp".into(), format!("{}/*", jars.libs().display()).into(), MAIN_CLASS.into()]);

@@ -12,6 +12,11 @@ const VERSIONS: [u32; 2] = [17, 21];
 /// Where runtimes are that need not be on the path (Debian; Homebrew on both kinds of Mac).
 const PLACES: [&str; 3] = ["/usr/lib/jvm", "/opt/homebrew/opt", "/usr/local/opt"];
 
+/// Has the heap in large pages, which only Linux knows.
+pub fn large_pages() -> Option<&'static str> {
+    cfg!(target_os = "linux").then_some("-XX:+UseTransparentHugePages")
+}
+
 /// A Java runtime that fits.
 #[derive(Debug, Clone)]
 pub struct Java {

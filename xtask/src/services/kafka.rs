@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::java::Java;
+use super::java::{Java, large_pages};
 use super::maven::{Artifact, Jars};
 use super::ports::Ports;
 use super::probe::Probe;
@@ -53,6 +53,7 @@ pub fn start(java: &Java, jars: &Jars, ports: &Ports, run: &Path) -> Result<Serv
     );
 
     let mut arguments: Vec<_> = OPTIONS.map(Into::into).into();
+    arguments.extend(large_pages().map(Into::into));
     arguments.extend(["-cp".into(), class_path.into(), "kafka.Kafka".into(), properties.into()]);
     Server::start(Spec {
         name: "kafka".into(),
@@ -63,12 +64,11 @@ pub fn start(java: &Java, jars: &Jars, ports: &Ports, run: &Path) -> Result<Serv
     })
 }
 
-const OPTIONS: [&str; 6] = [
+const OPTIONS: [&str; 5] = [
     "-Xms1g",
     "-Xmx1g",
     "-XX:+UseG1GC",
     "-XX:+AlwaysPreTouch",
-    "-XX:+UseTransparentHugePages",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 ];
 
