@@ -109,9 +109,9 @@ impl Watch {
                 }
             };
             // Data may be lost between a look at a marker and the writing of the next one.
-            let known = self.witnesses.get(key);
-            let witness_stands =
-                witness.is_some() && known.is_none_or(|known| Some(known) == witness.as_ref());
+            let first = || status.first_witness.get().and_then(Option::as_ref);
+            let known = self.witnesses.get(key).or_else(first);
+            let witness_stands = witness.is_some() && witness.as_ref() == known;
             match witness {
                 Some(witness) => self.witnesses.insert(*key, witness),
                 None => self.witnesses.remove(key),

@@ -13,9 +13,10 @@ use crate::metrics;
 use crate::outcome::OutcomeCounts;
 use crate::progress::StageName;
 use crate::publish::Covers;
+use bytes::Bytes;
 use hot_keys::HotKeys;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 use timeline::Timeline;
 
@@ -66,6 +67,9 @@ pub struct PartitionStatus {
     filled: AtomicU64,
     /// The offset from which on small changes are missing in the serving store; `u64::MAX` = none, or more is missing.
     behind_at: AtomicU64,
+    /// The partition's witness in the serving store before this owner published anything; none where there was none, or none could
+    /// be read.
+    pub(crate) first_witness: OnceLock<Option<Bytes>>,
     /// A flush is wanted at once.
     pub flush_now: AtomicBool,
     /// Trending lists and repeat tables are to be published again even where they have not changed.
@@ -110,6 +114,7 @@ impl PartitionStatus {
             losses: AtomicU64::new(0),
             filled: AtomicU64::new(0),
             behind_at: AtomicU64::new(u64::MAX),
+            first_witness: OnceLock::new(),
             flush_now: AtomicBool::new(false),
             republish: AtomicBool::new(false),
             running: AtomicBool::new(false),

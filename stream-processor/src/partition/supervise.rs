@@ -14,6 +14,7 @@ use crate::publish::{Covers, PublishQueue, Ranker, TrendingPublisher};
 use crate::shopper::Shopper;
 use crate::status::PartitionStatus;
 use event_log::{LogError, RecordStream, TopicPartition};
+use schemas::names::witness_key;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -75,6 +76,7 @@ pub(crate) async fn supervise(supervised: Supervised, token: CancellationToken) 
 impl Supervised {
     async fn attempt(&self, token: &CancellationToken) -> Result<(), TaskError> {
         let load = async {
+            self.see_witness().await;
             let stored = Stored::read(&self.context, self.stage, self.partition.partition).await?;
             match self.stage {
                 StageName::Shopper => {
@@ -101,6 +103,18 @@ impl Supervised {
             Loaded::Shopper(progress, known) => self.run_shopper(progress, known, token).await,
             Loaded::Product(progress, known) => self.run_product(*progress, known, token).await,
         }
+    }
+
+    /// Before anything of the partition is published: when the serving store loses that before the markers are looked at first, and an
+    /// earlier owner that does not know yet fills what *it* had published, only another witness tells.
+    async fn see_witness(&self) {
+        if self.status.first_witness.get().is_some() {
+            return; // by an earlier attempt
+        }
+        let Context { parts, config, .. } = &*self.context;
+        let key = witness_key(config.generation, self.stage.as_str(), self.partition.partition);
+        let seen = parts.serving.get_markers(&[key]).await.ok().and_then(|mut found| found.pop().flatten());
+        let _ = self.status.first_witness.set(seen);
     }
 
     /// The keys that have rows, where a release that keeps them has worked on the partition from its first record on. Without a
