@@ -50,8 +50,8 @@ const OPENS: &[&str] = &[
     "jdk.management/com.sun.management.internal",
 ];
 
-/// How Cassandra's own scripts have memory managed (`conf/jvm-server.options` and `jvm17-server.options`). Without that, what memtables hold
-/// is copied again and again, which stops the node for a tenth of a second each time.
+/// How Cassandra's own scripts have memory managed (`conf/jvm-server.options` and `jvm17-server.options`), so that what is measured is
+/// what a shop runs.
 const MEMORY: [&str; 10] = [
     "-XX:+AlwaysPreTouch",
     "-XX:+UseG1GC",
