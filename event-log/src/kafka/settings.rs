@@ -48,6 +48,10 @@ const FIXED: [&str; 20] = [
 const PRODUCER_QUEUE_RECORDS: &str = "100000";
 /// The same in KiB.
 const PRODUCER_QUEUE_KBYTES: &str = "65536";
+/// How requests of many records are compressed.
+const MANY_RECORDS: &str = "lz4";
+/// How those of one record, or of a few, are: there is little to gain, and the brokers unpack all of them.
+const FEW_RECORDS: &str = "none";
 /// For how long many records at once wait for more: what is measured to be best with 256 callers.
 const LINGER_OF_MANY_MS: u64 = 1;
 /// For how long a few records of batches wait for those of other batches.
@@ -86,9 +90,11 @@ impl KafkaSettings {
         config.set("client.id", &self.client_id);
     }
 
+    /// Of the client that records go through one by one, as far as the mode lets them.
     pub(super) fn producer(&self, mode: ProducerMode) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("compression.type", "lz4");
+        let is_prompt = matches!(mode, ProducerMode::Bounded { linger_ms: 0, .. });
+        config.set("compression.type", if is_prompt { FEW_RECORDS } else { MANY_RECORDS });
         config.set("queue.buffering.max.messages", PRODUCER_QUEUE_RECORDS);
         config.set("queue.buffering.max.kbytes", PRODUCER_QUEUE_KBYTES);
         self.set_client(&mut config);
@@ -116,9 +122,7 @@ impl KafkaSettings {
         // No longer than until a record is given up.
         let most = ack_timeout_ms.saturating_sub(1);
         let producer = |linger_ms: u64| {
-            let mut config = self.producer(mode);
-            config.set("linger.ms", linger_ms.min(most).to_string());
-            config
+            self.producer(ProducerMode::Bounded { linger_ms: linger_ms.min(most), ack_timeout_ms })
         };
         Some(Lingering { briefly: producer(LINGER_OF_MANY_MS), longer: producer(LINGER_OF_BATCHES_MS) })
     }
@@ -225,6 +229,19 @@ mod tests {
         assert_eq!(linger(hurried), Some(["1".to_owned(), "2".to_owned()]));
         assert_eq!(linger(bounded(0)), Some(["1".to_owned(), "5".to_owned()]));
         assert_eq!((linger(bounded(5)), linger(ProducerMode::Gapless)), (None, None));
+    }
+
+    #[test]
+    fn requests_of_few_records_are_not_compressed_unless_the_operator_says_so() {
+        let compression = |property| {
+            let settings = settings(property);
+            let bounded = ProducerMode::Bounded { ack_timeout_ms: 5_000, linger_ms: 0 };
+            let Lingering { briefly, longer } = settings.lingering_producers(bounded).expect("they linger");
+            [settings.producer(bounded), briefly, longer, settings.producer(ProducerMode::Gapless)]
+                .map(|config| config.get("compression.type").expect("it is set").to_owned())
+        };
+        assert_eq!(compression("fetch.wait.max.ms"), ["none", "lz4", "lz4", "lz4"]);
+        assert_eq!(compression("compression.type"), ["1"; 4]);
     }
 
     #[test]
