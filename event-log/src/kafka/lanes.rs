@@ -8,8 +8,8 @@
 //! requests grow with the load.
 //!
 //! What goes together is still handed to the client record by record, and its thread, which wakes at the first of them, makes a
-//! request of what is there by then: often of one, and of the others a second one. So many records go by way of a client that
-//! lingers. And records of batches go by way of one that lingers longer: a batch waits for all its records, which are of many
+//! request of what is there by then: often of one, and of the others a second one. So records that come fast go by way of a client
+//! that lingers, and do not wait for one another there: it makes large requests by itself. And records of batches go by way of one that lingers longer: a batch waits for all its records, which are of many
 //! partitions, and where batches come one after another each of them would make a request to each partition. A lane changes
 //! its way only while nothing of it is on another one, so that none of its records overtakes another.
 
@@ -17,11 +17,17 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+mod trial;
+
+use trial::Trial;
+
 /// With so many records of a partition on their way, the next ones wait: the brokers have one in hand then, and another one as
 /// soon as they are done.
 const AT_ONCE: usize = 2;
-/// A lane with so many records in a round trip goes the way that lingers briefly: fewer are done sooner without.
+/// A lane with so many records of batches in a round trip goes the way that lingers briefly.
 const MANY: usize = 16;
+/// A lane with so many records by themselves in a round trip tries that way.
+const SOME: usize = 4;
 /// Until a topic whose partitions could not be asked for is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -44,6 +50,8 @@ pub(super) struct Lane<R>(Mutex<Traffic<R>>);
 pub(super) struct Traffic<R> {
     way: Way,
     on_way: usize,
+    /// Of the way that lingers briefly, for records by themselves.
+    trial: Trial,
     /// Whether what is on its way began with a record of a batch.
     of_batch: bool,
     /// Records sent since those that had waited last went together, or a record went alone.
@@ -128,6 +136,7 @@ impl<R> Default for Lane<R> {
         Self(Mutex::new(Traffic {
             way: Way::default(),
             on_way: 0,
+            trial: Trial::default(),
             of_batch: false,
             round: 0,
             batch_round: 0,
@@ -149,13 +158,13 @@ impl<R> Traffic<R> {
     /// and [`Traffic::wait`] where it does not go.
     pub(super) fn free(&mut self, may_linger: bool, of_batch: bool) -> Option<Way> {
         if self.on_way == 0 {
-            self.way = way(may_linger, of_batch, self.last_round(of_batch));
+            self.go(self.way_of(may_linger, of_batch, self.last_round(of_batch)), of_batch);
             self.begin_round(of_batch);
         }
         let is_open = may_linger || self.way == Way::Prompt;
         // Records that are of no batch would keep the lane on the longer way for as long as they come.
         let is_for_it = of_batch || self.way != Way::Longer;
-        (is_open && is_for_it && self.on_way < AT_ONCE && self.waiting.is_empty()).then_some(self.way)
+        (is_open && is_for_it && self.has_room() && self.waiting.is_empty()).then_some(self.way)
     }
 
     /// A record waits for its turn.
@@ -164,9 +173,12 @@ impl<R> Traffic<R> {
         self.batch_waits |= of_batch;
     }
 
-    /// A record is on its way.
-    pub(super) fn sent(&mut self) {
+    /// A record is on its way, since `now`, which is seldom asked for.
+    pub(super) fn sent(&mut self, now: impl FnOnce() -> Instant) {
         self.on_way += 1;
+        if !self.of_batch {
+            self.trial.sent(now);
+        }
         *if self.of_batch { &mut self.batch_round } else { &mut self.round } += 1;
     }
 
@@ -183,11 +195,11 @@ impl<R> Traffic<R> {
     pub(super) fn reported(&mut self, may_linger: bool) -> (VecDeque<R>, Way) {
         self.on_way = self.on_way.saturating_sub(1);
         let records = self.last_round(self.batch_waits) + self.waiting.len();
-        let way = way(may_linger, self.batch_waits, records);
+        let way = self.way_of(may_linger, self.batch_waits, records);
         if self.on_way == 0 {
-            self.way = way;
+            self.go(way, self.batch_waits);
         }
-        let go = self.on_way < AT_ONCE && self.way == way;
+        let go = self.has_room() && self.way == way;
         if !go || self.waiting.is_empty() {
             return (VecDeque::new(), way);
         }
@@ -195,15 +207,30 @@ impl<R> Traffic<R> {
         self.batch_waits = false;
         (std::mem::take(&mut self.waiting), way)
     }
-}
 
-/// The way of records of which so many are, or were last, in a round trip.
-fn way(may_linger: bool, of_batch: bool, records: usize) -> Way {
-    match (may_linger, of_batch) {
-        (false, _) => Way::Prompt,
-        (true, _) if records >= MANY => Way::Briefly,
-        (true, true) => Way::Longer,
-        (true, false) => Way::Prompt,
+    /// Whether one more may be on its way.
+    fn has_room(&self) -> bool {
+        let is_unlimited = self.way == Way::Briefly && !self.of_batch && self.trial.runs();
+        self.on_way < AT_ONCE || is_unlimited
+    }
+
+    /// The way of records of which so many are, or were last, in a round trip.
+    fn way_of(&self, may_linger: bool, of_batch: bool, records: usize) -> Way {
+        match (may_linger, of_batch) {
+            (false, _) => Way::Prompt,
+            (true, true) if records >= MANY => Way::Briefly,
+            (true, true) => Way::Longer,
+            (true, false) if self.trial.runs() || (records >= SOME && !self.trial.rests()) => Way::Briefly,
+            (true, false) => Way::Prompt,
+        }
+    }
+
+    /// Changes the way, while nothing is on another one.
+    fn go(&mut self, way: Way, of_batch: bool) {
+        self.way = way;
+        if way == Way::Briefly && !of_batch {
+            self.trial.run();
+        }
     }
 }
 
@@ -211,11 +238,25 @@ fn way(may_linger: bool, of_batch: bool, records: usize) -> Way {
 mod tests {
     use super::*;
 
+    /// A lane whose records came too slowly to linger, a short while ago.
+    fn slow_lane() -> Lane<u32> {
+        let lane = Lane::default();
+        let mut traffic = lane.lock();
+        traffic.trial.run();
+        let mut now = Instant::now();
+        while traffic.trial.runs() {
+            now += Duration::from_millis(1);
+            traffic.trial.sent(|| now);
+        }
+        drop(traffic);
+        lane
+    }
+
     /// Sends a record or lets it wait; whether it was sent.
     fn offer(traffic: &mut Traffic<u32>, record: u32) -> bool {
         let is_free = traffic.free(true, false).is_some();
         if is_free {
-            traffic.sent();
+            traffic.sent(Instant::now);
         } else {
             traffic.wait(record, false);
         }
@@ -238,12 +279,12 @@ mod tests {
     /// The outcome of a record that lets others go, by this way.
     fn go(traffic: &mut Traffic<u32>, expected: std::ops::Range<u32>, way: Way) {
         assert_eq!(traffic.reported(true), (expected.clone().collect(), way));
-        expected.for_each(|_| traffic.sent());
+        expected.for_each(|_| traffic.sent(Instant::now));
     }
 
     #[test]
     fn a_few_go_at_once_and_the_others_together_once_there_is_room() {
-        let lane = Lane::default();
+        let lane = slow_lane();
         let mut traffic = lane.lock();
         assert!((0..2).all(|record| offer(&mut traffic, record)));
         assert!((2..11).all(|record| !offer(&mut traffic, record)));
@@ -257,30 +298,33 @@ mod tests {
     fn a_lane_changes_its_way_only_while_nothing_of_it_is_on_the_other_one() {
         let lane = Lane::default();
         let mut traffic = lane.lock();
-        offer_all(&mut traffic, 0..16);
+        offer_all(&mut traffic, 0..5);
         none_goes(&mut traffic, 1); // 1 is on its way
-        go(&mut traffic, 2..16, Way::Briefly);
-        (16..20).for_each(|record| assert!(!offer(&mut traffic, record)));
-        none_goes(&mut traffic, 12);
-        go(&mut traffic, 16..20, Way::Briefly); // 14 and these are many, so they may go while 1 is on its way
-        (20..25).for_each(|record| assert!(!offer(&mut traffic, record)));
-        none_goes(&mut traffic, 4); // 4 and 5 are few, but 1 lingers still
-        go(&mut traffic, 20..25, Way::Prompt);
+        go(&mut traffic, 2..5, Way::Briefly);
+        assert!((5..20).all(|record| offer(&mut traffic, record)), "there is no limit to those that linger");
+        let mut now = Instant::now();
+        while traffic.trial.runs() {
+            now += Duration::from_secs(1);
+            traffic.sent(|| now);
+        }
+        let on_way = traffic.on_way;
+        assert!((20..23).all(|record| !offer(&mut traffic, record)));
+        none_goes(&mut traffic, on_way - 1);
+        go(&mut traffic, 20..23, Way::Prompt);
     }
 
     #[test]
-    fn after_many_records_a_few_linger_once() {
+    fn the_first_of_many_that_come_back_does_not_part_from_the_others() {
         let lane = Lane::default();
         let mut traffic = lane.lock();
-        offer_all(&mut traffic, 0..24);
+        offer_all(&mut traffic, 0..5);
         none_goes(&mut traffic, 1);
-        go(&mut traffic, 2..24, Way::Briefly);
-        none_goes(&mut traffic, 22);
-        // All senders come back at once, and the first of them must not part from the others.
+        go(&mut traffic, 2..5, Way::Briefly);
+        none_goes(&mut traffic, 3);
         assert_eq!(traffic.free(true, false), Some(Way::Briefly));
-        traffic.sent();
+        traffic.sent(Instant::now);
         none_goes(&mut traffic, 1);
-        assert_eq!(traffic.free(true, false), Some(Way::Prompt), "it came alone");
+        assert_eq!(traffic.free(true, false), Some(Way::Briefly), "it came alone, but the trial is not over");
     }
 
     #[test]
@@ -301,7 +345,7 @@ mod tests {
     fn offer_of_batch(traffic: &mut Traffic<u32>, record: u32) -> Option<Way> {
         let way = traffic.free(true, true);
         match way {
-            Some(_) => traffic.sent(),
+            Some(_) => traffic.sent(Instant::now),
             None => traffic.wait(record, true),
         }
         way
@@ -373,8 +417,8 @@ mod tests {
         let lane = Lane::default();
         let mut traffic = lane.lock();
         assert_eq!(traffic.free(false, true), Some(Way::Prompt));
-        traffic.sent();
-        traffic.sent();
+        traffic.sent(Instant::now);
+        traffic.sent(Instant::now);
         traffic.wait(2, true);
         assert_eq!(traffic.reported(false), ([2].into(), Way::Prompt));
     }

@@ -243,7 +243,7 @@ impl Shared {
                 Err(error) => Err((error, reply)),
             };
             match sent {
-                Ok(()) => traffic.sent(),
+                Ok(()) => traffic.sent(Instant::now),
                 Err((error, reply)) => {
                     // Nothing may follow what is left out without a gap.
                     let error = match error {
@@ -348,7 +348,7 @@ impl KafkaProducer {
                 } else if let Some(way) = traffic.free(shared.may_linger(), among_others) {
                     let sent = shared.send(way, record, reply);
                     if sent.is_ok() {
-                        traffic.sent();
+                        traffic.sent(Instant::now);
                     }
                     sent
                 } else {
