@@ -10,6 +10,7 @@ mod fetcher;
 mod lanes;
 mod member;
 mod membership;
+mod pace;
 mod producer;
 mod reader;
 mod sampled;

@@ -17,16 +17,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-mod trial;
-
-use trial::Trial;
-
 /// With so many records of a partition on their way, the next ones wait: the brokers have one in hand then, and another one as
 /// soon as they are done.
 const AT_ONCE: usize = 2;
 /// A lane with so many records of batches in a round trip goes the way that lingers briefly.
 const MANY: usize = 16;
-/// A lane with so many records by themselves in a round trip tries that way.
+/// A lane with so many records by themselves in a round trip goes that way, where they may.
 const SOME: usize = 4;
 /// Until a topic whose partitions could not be asked for is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
@@ -50,8 +46,6 @@ pub(super) struct Lane<R>(Mutex<Traffic<R>>);
 pub(super) struct Traffic<R> {
     way: Way,
     on_way: usize,
-    /// Of the way that lingers briefly, for records by themselves.
-    trial: Trial,
     /// Whether what is on its way began with a record of a batch.
     of_batch: bool,
     /// Records sent since those that had waited last went together, or a record went alone.
@@ -61,6 +55,15 @@ pub(super) struct Traffic<R> {
     waiting: VecDeque<R>,
     /// Whether one of those that wait is of a batch.
     batch_waits: bool,
+}
+
+/// What may go the ways that linger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MayLinger {
+    Nothing,
+    /// Records of batches.
+    Batches,
+    Everything,
 }
 
 /// By which of a producer's clients records go.
@@ -136,7 +139,6 @@ impl<R> Default for Lane<R> {
         Self(Mutex::new(Traffic {
             way: Way::default(),
             on_way: 0,
-            trial: Trial::default(),
             of_batch: false,
             round: 0,
             batch_round: 0,
@@ -156,15 +158,21 @@ impl<R> Lane<R> {
 impl<R> Traffic<R> {
     /// The way of a record that comes now, of a batch or not, if it goes at once; [`Traffic::sent`] has to follow where it is sent,
     /// and [`Traffic::wait`] where it does not go.
-    pub(super) fn free(&mut self, may_linger: bool, of_batch: bool) -> Option<Way> {
+    pub(super) fn free(&mut self, may_linger: MayLinger, of_batch: bool) -> Option<Way> {
         if self.on_way == 0 {
-            self.go(self.way_of(may_linger, of_batch, self.last_round(of_batch)), of_batch);
+            self.way = way(may_linger, of_batch, self.last_round(of_batch));
             self.begin_round(of_batch);
         }
-        let is_open = may_linger || self.way == Way::Prompt;
+        let is_open = match self.way {
+            Way::Prompt => true,
+            Way::Briefly => {
+                may_linger == MayLinger::Everything || (may_linger == MayLinger::Batches && self.of_batch)
+            }
+            Way::Longer => may_linger != MayLinger::Nothing,
+        };
         // Records that are of no batch would keep the lane on the longer way for as long as they come.
         let is_for_it = of_batch || self.way != Way::Longer;
-        (is_open && is_for_it && self.has_room() && self.waiting.is_empty()).then_some(self.way)
+        (is_open && is_for_it && self.has_room(may_linger) && self.waiting.is_empty()).then_some(self.way)
     }
 
     /// A record waits for its turn.
@@ -173,12 +181,9 @@ impl<R> Traffic<R> {
         self.batch_waits |= of_batch;
     }
 
-    /// A record is on its way, since `now`, which is seldom asked for.
-    pub(super) fn sent(&mut self, now: impl FnOnce() -> Instant) {
+    /// A record is on its way.
+    pub(super) fn sent(&mut self) {
         self.on_way += 1;
-        if !self.of_batch {
-            self.trial.sent(now);
-        }
         *if self.of_batch { &mut self.batch_round } else { &mut self.round } += 1;
     }
 
@@ -192,14 +197,14 @@ impl<R> Traffic<R> {
     }
 
     /// A record's outcome is known: gives those that go now, in their order, and which way, of those that there are.
-    pub(super) fn reported(&mut self, may_linger: bool) -> (VecDeque<R>, Way) {
+    pub(super) fn reported(&mut self, may_linger: MayLinger) -> (VecDeque<R>, Way) {
         self.on_way = self.on_way.saturating_sub(1);
         let records = self.last_round(self.batch_waits) + self.waiting.len();
-        let way = self.way_of(may_linger, self.batch_waits, records);
+        let way = way(may_linger, self.batch_waits, records);
         if self.on_way == 0 {
-            self.go(way, self.batch_waits);
+            self.way = way;
         }
-        let go = self.has_room() && self.way == way;
+        let go = self.has_room(may_linger) && self.way == way;
         if !go || self.waiting.is_empty() {
             return (VecDeque::new(), way);
         }
@@ -208,29 +213,22 @@ impl<R> Traffic<R> {
         (std::mem::take(&mut self.waiting), way)
     }
 
-    /// Whether one more may be on its way.
-    fn has_room(&self) -> bool {
-        let is_unlimited = self.way == Way::Briefly && !self.of_batch && self.trial.runs();
+    /// Whether one more may be on its way. Records by themselves have no limit where they linger: the client makes large requests
+    /// by itself.
+    fn has_room(&self, may_linger: MayLinger) -> bool {
+        let is_unlimited = self.way == Way::Briefly && !self.of_batch && may_linger == MayLinger::Everything;
         self.on_way < AT_ONCE || is_unlimited
     }
+}
 
-    /// The way of records of which so many are, or were last, in a round trip.
-    fn way_of(&self, may_linger: bool, of_batch: bool, records: usize) -> Way {
-        match (may_linger, of_batch) {
-            (false, _) => Way::Prompt,
-            (true, true) if records >= MANY => Way::Briefly,
-            (true, true) => Way::Longer,
-            (true, false) if self.trial.runs() || (records >= SOME && !self.trial.rests()) => Way::Briefly,
-            (true, false) => Way::Prompt,
-        }
-    }
-
-    /// Changes the way, while nothing is on another one.
-    fn go(&mut self, way: Way, of_batch: bool) {
-        self.way = way;
-        if way == Way::Briefly && !of_batch {
-            self.trial.run();
-        }
+/// The way of records of which so many are, or were last, in a round trip.
+fn way(may_linger: MayLinger, of_batch: bool, records: usize) -> Way {
+    match (may_linger, of_batch) {
+        (MayLinger::Nothing, _) => Way::Prompt,
+        (_, true) if records >= MANY => Way::Briefly,
+        (_, true) => Way::Longer,
+        (MayLinger::Everything, false) if records >= SOME => Way::Briefly,
+        (_, false) => Way::Prompt,
     }
 }
 
@@ -238,25 +236,15 @@ impl<R> Traffic<R> {
 mod tests {
     use super::*;
 
-    /// A lane whose records came too slowly to linger, a short while ago.
-    fn slow_lane() -> Lane<u32> {
-        let lane = Lane::default();
-        let mut traffic = lane.lock();
-        traffic.trial.run();
-        let mut now = Instant::now();
-        while traffic.trial.runs() {
-            now += Duration::from_millis(1);
-            traffic.trial.sent(|| now);
-        }
-        drop(traffic);
-        lane
-    }
-
     /// Sends a record or lets it wait; whether it was sent.
     fn offer(traffic: &mut Traffic<u32>, record: u32) -> bool {
-        let is_free = traffic.free(true, false).is_some();
+        offer_where(MayLinger::Everything, traffic, record)
+    }
+
+    fn offer_where(may_linger: MayLinger, traffic: &mut Traffic<u32>, record: u32) -> bool {
+        let is_free = traffic.free(may_linger, false).is_some();
         if is_free {
-            traffic.sent(Instant::now);
+            traffic.sent();
         } else {
             traffic.wait(record, false);
         }
@@ -272,26 +260,42 @@ mod tests {
     /// The outcomes of so many records, of which none lets others go.
     fn none_goes(traffic: &mut Traffic<u32>, outcomes: usize) {
         for left in (0..outcomes).rev() {
-            assert!(traffic.reported(true).0.is_empty(), "{left} outcomes are to come");
+            assert!(traffic.reported(MayLinger::Everything).0.is_empty(), "{left} outcomes are to come");
         }
     }
 
     /// The outcome of a record that lets others go, by this way.
     fn go(traffic: &mut Traffic<u32>, expected: std::ops::Range<u32>, way: Way) {
-        assert_eq!(traffic.reported(true), (expected.clone().collect(), way));
-        expected.for_each(|_| traffic.sent(Instant::now));
+        go_where(MayLinger::Everything, traffic, expected, way);
+    }
+
+    fn go_where(may_linger: MayLinger, traffic: &mut Traffic<u32>, expected: std::ops::Range<u32>, way: Way) {
+        assert_eq!(traffic.reported(may_linger), (expected.clone().collect(), way));
+        expected.for_each(|_| traffic.sent());
     }
 
     #[test]
     fn a_few_go_at_once_and_the_others_together_once_there_is_room() {
-        let lane = slow_lane();
+        for may_linger in [MayLinger::Nothing, MayLinger::Batches] {
+            let lane = Lane::default();
+            let mut traffic = lane.lock();
+            assert!((0..2).all(|record| offer_where(may_linger, &mut traffic, record)));
+            assert!((2..24).all(|record| !offer_where(may_linger, &mut traffic, record)));
+            go_where(may_linger, &mut traffic, 2..24, Way::Prompt);
+            assert!(!offer_where(may_linger, &mut traffic, 24), "23 are on their way");
+            none_goes(&mut traffic, 21);
+            go_where(may_linger, &mut traffic, 24..25, Way::Prompt); // 1 was on its way
+        }
+    }
+
+    #[test]
+    fn where_they_may_linger_there_is_no_limit_to_how_many_do() {
+        let lane = Lane::default();
         let mut traffic = lane.lock();
-        assert!((0..2).all(|record| offer(&mut traffic, record)));
-        assert!((2..11).all(|record| !offer(&mut traffic, record)));
-        go(&mut traffic, 2..11, Way::Prompt);
-        assert!(!offer(&mut traffic, 11), "10 are on their way");
-        none_goes(&mut traffic, 8);
-        go(&mut traffic, 11..12, Way::Prompt); // 1 was on its way
+        offer_all(&mut traffic, 0..5);
+        none_goes(&mut traffic, 1); // 1 is on its way
+        go(&mut traffic, 2..5, Way::Briefly);
+        assert!((5..100).all(|record| offer(&mut traffic, record)));
     }
 
     #[test]
@@ -301,30 +305,26 @@ mod tests {
         offer_all(&mut traffic, 0..5);
         none_goes(&mut traffic, 1); // 1 is on its way
         go(&mut traffic, 2..5, Way::Briefly);
-        assert!((5..20).all(|record| offer(&mut traffic, record)), "there is no limit to those that linger");
-        let mut now = Instant::now();
-        while traffic.trial.runs() {
-            now += Duration::from_secs(1);
-            traffic.sent(|| now);
-        }
-        let on_way = traffic.on_way;
-        assert!((20..23).all(|record| !offer(&mut traffic, record)));
-        none_goes(&mut traffic, on_way - 1);
-        go(&mut traffic, 20..23, Way::Prompt);
+        let promptly = MayLinger::Batches;
+        assert!((5..8).all(|record| !offer_where(promptly, &mut traffic, record)), "3 linger still");
+        assert!((0..2).all(|_| traffic.reported(promptly).0.is_empty()));
+        go_where(promptly, &mut traffic, 5..8, Way::Prompt);
     }
 
     #[test]
-    fn the_first_of_many_that_come_back_does_not_part_from_the_others() {
+    fn after_some_records_a_few_linger_once() {
         let lane = Lane::default();
         let mut traffic = lane.lock();
         offer_all(&mut traffic, 0..5);
         none_goes(&mut traffic, 1);
         go(&mut traffic, 2..5, Way::Briefly);
-        none_goes(&mut traffic, 3);
-        assert_eq!(traffic.free(true, false), Some(Way::Briefly));
-        traffic.sent(Instant::now);
+        offer(&mut traffic, 5);
+        none_goes(&mut traffic, 4);
+        // All senders come back at once, and the first of them must not part from the others.
+        assert_eq!(traffic.free(MayLinger::Everything, false), Some(Way::Briefly));
+        traffic.sent();
         none_goes(&mut traffic, 1);
-        assert_eq!(traffic.free(true, false), Some(Way::Briefly), "it came alone, but the trial is not over");
+        assert_eq!(traffic.free(MayLinger::Everything, false), Some(Way::Prompt), "it came alone");
     }
 
     #[test]
@@ -335,17 +335,17 @@ mod tests {
         none_goes(&mut traffic, 1);
         go(&mut traffic, 2..24, Way::Briefly);
         none_goes(&mut traffic, 20); // 2 are on their way
-        assert_eq!(traffic.free(false, false), None);
+        assert_eq!(traffic.free(MayLinger::Nothing, false), None);
         traffic.wait(24, false);
-        assert!(traffic.reported(false).0.is_empty(), "1 is on the way that lingers");
-        assert_eq!(traffic.reported(false), ([24].into(), Way::Prompt));
+        assert!(traffic.reported(MayLinger::Nothing).0.is_empty(), "1 is on the way that lingers");
+        assert_eq!(traffic.reported(MayLinger::Nothing), ([24].into(), Way::Prompt));
     }
 
     /// Sends a record of a batch or lets it wait; by which way it was sent.
     fn offer_of_batch(traffic: &mut Traffic<u32>, record: u32) -> Option<Way> {
-        let way = traffic.free(true, true);
+        let way = traffic.free(MayLinger::Everything, true);
         match way {
-            Some(_) => traffic.sent(Instant::now),
+            Some(_) => traffic.sent(),
             None => traffic.wait(record, true),
         }
         way
@@ -360,7 +360,7 @@ mod tests {
         assert!(ways[2..].iter().all(Option::is_none));
         go(&mut traffic, 2..9, Way::Longer);
         none_goes(&mut traffic, 8);
-        assert_eq!(traffic.free(true, false), Some(Way::Prompt));
+        assert_eq!(traffic.free(MayLinger::Everything, false), Some(Way::Prompt));
     }
 
     #[test]
@@ -379,7 +379,7 @@ mod tests {
         go(&mut traffic, 2..20, Way::Briefly);
         none_goes(&mut traffic, 19);
         // Although there were many: they came together.
-        assert_eq!(traffic.free(true, false), Some(Way::Prompt));
+        assert_eq!(traffic.free(MayLinger::Everything, false), Some(Way::Prompt));
     }
 
     #[test]
@@ -403,7 +403,7 @@ mod tests {
         let lane = Lane::default();
         let mut traffic = lane.lock();
         assert!((0..2).all(|record| offer(&mut traffic, record)));
-        assert_eq!(traffic.free(true, true), None);
+        assert_eq!(traffic.free(MayLinger::Everything, true), None);
         traffic.wait(2, true);
         assert!(!offer(&mut traffic, 3));
         none_goes(&mut traffic, 1); // 1 is on its way
@@ -416,11 +416,11 @@ mod tests {
     fn records_of_batches_go_as_they_come_where_there_is_one_way_only() {
         let lane = Lane::default();
         let mut traffic = lane.lock();
-        assert_eq!(traffic.free(false, true), Some(Way::Prompt));
-        traffic.sent(Instant::now);
-        traffic.sent(Instant::now);
+        assert_eq!(traffic.free(MayLinger::Nothing, true), Some(Way::Prompt));
+        traffic.sent();
+        traffic.sent();
         traffic.wait(2, true);
-        assert_eq!(traffic.reported(false), ([2].into(), Way::Prompt));
+        assert_eq!(traffic.reported(MayLinger::Nothing), ([2].into(), Way::Prompt));
     }
 
     #[test]
@@ -428,7 +428,7 @@ mod tests {
         let lane = Lane::default();
         let mut traffic = lane.lock();
         offer_all(&mut traffic, 0..24);
-        let (many, way) = traffic.reported(false);
+        let (many, way) = traffic.reported(MayLinger::Nothing);
         assert_eq!((many.len(), way), (22, Way::Prompt));
     }
 

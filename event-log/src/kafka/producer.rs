@@ -1,7 +1,8 @@
 //! Appending to Kafka. The delivery report resolves the append; nothing waits in between.
 
 use super::errors::append_error;
-use super::lanes::{Lane, Lanes, Way};
+use super::lanes::{Lane, Lanes, MayLinger, Way};
+use super::pace::Pace;
 use crate::in_flight::InFlight;
 use crate::{Append, AppendError, NewRecord, Producer, ProducerMode};
 use async_trait::async_trait;
@@ -100,6 +101,8 @@ struct Shared {
     in_flight: InFlight,
     bytes: AtomicUsize,
     lanes: Lanes<Waiting>,
+    /// Of records that come by themselves.
+    pace: Pace,
     /// Records on their way that have no lane, since nobody knew yet where they go.
     without_lane: AtomicUsize,
     /// The clients themselves, as long as the producer lives.
@@ -122,6 +125,7 @@ impl KafkaProducer {
             in_flight: InFlight::default(),
             bytes: AtomicUsize::new(0),
             lanes: Lanes::default(),
+            pace: Pace::default(),
             without_lane: AtomicUsize::new(0),
             clients: OnceLock::new(),
             dead: OnceLock::new(),
@@ -226,11 +230,15 @@ impl Shared {
         self.in_flight.done();
     }
 
-    /// Whether records may go by way of the clients that linger. Not where there are none, and not where they could overtake
+    /// Which records may go by way of the clients that linger: none where there are none, and none where they could overtake
     /// records that were sent before their lane was known.
-    fn may_linger(&self) -> bool {
-        self.without_lane.load(Ordering::Acquire) == 0
-            && self.clients.get().is_some_and(|clients| clients.lingering.is_some())
+    fn may_linger(&self) -> MayLinger {
+        let there_are = self.clients.get().is_some_and(|clients| clients.lingering.is_some());
+        match there_are && self.without_lane.load(Ordering::Acquire) == 0 {
+            false => MayLinger::Nothing,
+            true if self.pace.lingers() => MayLinger::Everything,
+            true => MayLinger::Batches,
+        }
     }
 
     /// A record of the lane has its outcome: sends those that wait, if it is their turn.
@@ -243,7 +251,7 @@ impl Shared {
                 Err(error) => Err((error, reply)),
             };
             match sent {
-                Ok(()) => traffic.sent(Instant::now),
+                Ok(()) => traffic.sent(),
                 Err((error, reply)) => {
                     // Nothing may follow what is left out without a gap.
                     let error = match error {
@@ -328,6 +336,9 @@ impl KafkaProducer {
         shared.check_alive()?;
         let bytes = record.key.len() + record.value.len();
         shared.reserve(bytes)?;
+        if !among_others {
+            shared.pace.count(Instant::now);
+        }
         let lane = self.lane(&record);
         let (outcome, append) = Append::pending();
         let reply = Box::new(Caller { outcome, lane: lane.clone(), bytes });
@@ -348,7 +359,7 @@ impl KafkaProducer {
                 } else if let Some(way) = traffic.free(shared.may_linger(), among_others) {
                     let sent = shared.send(way, record, reply);
                     if sent.is_ok() {
-                        traffic.sent(Instant::now);
+                        traffic.sent();
                     }
                     sent
                 } else {
