@@ -117,9 +117,9 @@ impl Publisher {
         Ok(Handed { append, held: Held { bytes, in_flight_bytes, _permit: permit } })
     }
 
-    /// Until when to wait for what was handed over now.
-    pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + self.patience
+    /// Until when to wait for what was handed over at this moment.
+    pub(crate) fn deadline(&self, handed: Instant) -> Instant {
+        handed + self.patience
     }
 
     /// Where the record stands, once the log holds it. The caller's connection measures the time.

@@ -121,7 +121,7 @@ impl<'a> Batch<'a> {
     /// Waits until the log has acknowledged everything, or not. Call it without holding the body.
     pub(super) async fn finish(self, connection: &Connection) -> Finished {
         let Self { app, begun, entries, exceeded, .. } = self;
-        let deadline = app.publisher.deadline();
+        let deadline = app.publisher.deadline(Instant::now());
         let mut finished = Finished { accepted: 0, items: Vec::with_capacity(entries.len()), exceeded };
         for Entry { id, state } in entries {
             let settled = match state {

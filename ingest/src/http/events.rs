@@ -63,7 +63,8 @@ pub(super) async fn post_event(
     };
     let begun = Instant::now();
     let handed = app.publisher.hand_over(&app.events, key, value, Company::Alone).map_err(unpublished)?;
-    let outcome = app.publisher.acknowledged(handed, app.publisher.deadline(), &call.connection).await;
+    let deadline = app.publisher.deadline(begun);
+    let outcome = app.publisher.acknowledged(handed, deadline, &call.connection).await;
     app.metrics.appended(begun.elapsed());
     let position = outcome.map_err(unpublished)?.to_string();
     if clamped { &app.metrics.adjusted } else { &app.metrics.accepted }.increment(1);

@@ -10,6 +10,7 @@ use schemas::user::{User, UserKey};
 use service_runtime::Problem;
 use service_runtime::http::ProblemBody;
 use service_runtime::keys::Admin;
+use tokio::time::Instant;
 
 use super::answers::{self, UserForgotten};
 use super::app::App;
@@ -54,7 +55,7 @@ pub(super) async fn delete_user(
     let handed = app.publisher.hand_over(&app.events, key, value, Company::Alone).map_err(unpublished)?;
     let position = app
         .publisher
-        .acknowledged(handed, app.publisher.deadline(), &call.connection)
+        .acknowledged(handed, app.publisher.deadline(Instant::now()), &call.connection)
         .await
         .map_err(unpublished)?;
     let received_at = answers::rfc_3339(received_at_ms);

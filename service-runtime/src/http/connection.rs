@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -55,8 +55,8 @@ impl Connection {
         self.0.peer
     }
 
-    /// Waits for `work` until `deadline`, with a timer of the connection: they are kept for its next requests, since to set a
-    /// timer to a later moment costs a tenth of what it costs to make one and throw it away.
+    /// Waits for `work` until `deadline`, with a timer of the connection: they are kept for its next requests, and each stays set
+    /// until it goes off. To make one for each request, or to set it anew, costs more than all else that is done to wait.
     ///
     /// # Errors
     /// When the work is not done in time.
@@ -119,25 +119,41 @@ impl rt::Timer for Connection {
 /// A timer of a connection while it is used.
 struct Timer<C: Borrow<Connection>> {
     connection: C,
+    deadline: Instant,
+    /// Goes off at the deadline, or before: then it is set to the deadline.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl<C: Borrow<Connection>> Timer<C> {
     fn take(connection: C, deadline: Instant) -> Self {
-        let kept = connection.borrow().timers().pop();
-        let sleep = match kept {
+        let sleep = match kept(&mut connection.borrow().timers(), deadline) {
             Some(mut sleep) => {
-                sleep.as_mut().reset(deadline);
+                if sleep.deadline() > deadline {
+                    sleep.as_mut().reset(deadline);
+                }
                 sleep
             }
             None => Box::pin(tokio::time::sleep_until(deadline)),
         };
-        Self { connection, sleep: Some(sleep) }
+        Self { connection, deadline, sleep: Some(sleep) }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.sleep.as_mut().map_or(Poll::Pending, |sleep| sleep.as_mut().poll(context))
+        let Some(sleep) = &mut self.sleep else { return Poll::Pending };
+        ready!(sleep.as_mut().poll(context));
+        if sleep.deadline() >= self.deadline {
+            return Poll::Ready(());
+        }
+        sleep.as_mut().reset(self.deadline);
+        sleep.as_mut().poll(context)
     }
+}
+
+/// The one that is to be set anew last, of those that go off until `deadline`, or else any.
+fn kept(timers: &mut Vec<Pin<Box<Sleep>>>, deadline: Instant) -> Option<Pin<Box<Sleep>>> {
+    let in_time = timers.iter().enumerate().filter(|(_, sleep)| sleep.deadline() <= deadline);
+    let last = in_time.max_by_key(|(_, sleep)| sleep.deadline()).map(|(index, _)| index);
+    last.map(|index| timers.swap_remove(index)).or_else(|| timers.pop())
 }
 
 impl<C: Borrow<Connection>> Drop for Timer<C> {
@@ -200,6 +216,36 @@ mod tests {
             assert_eq!(begun.elapsed().as_secs(), seconds);
             assert_eq!(connection.timers().len(), 1);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_stays_set_until_it_goes_off() {
+        let connection = Connection::default();
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let work = |seconds, until| connection.timeout_at(at(until), tokio::time::sleep_until(at(seconds)));
+        let set = || connection.timers().iter().map(|sleep| sleep.deadline() - begun).collect::<Vec<_>>();
+        assert_eq!((work(1, 5).await, set()), (Ok(()), vec![Duration::from_secs(5)]));
+        assert_eq!((work(2, 6).await, set()), (Ok(()), vec![Duration::from_secs(5)]));
+        assert_eq!((work(6, 7).await, set()), (Ok(()), vec![Duration::from_secs(7)]), "it went off at 5");
+        assert_eq!(
+            (work(9, 12).await, set()),
+            (Ok(()), vec![Duration::from_secs(12)]),
+            "it had gone off before"
+        );
+        assert_eq!((work(11, 10).await, begun.elapsed()), (Err(Elapsed), Duration::from_secs(10)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_several_timers_the_fitting_one_is_used() {
+        let connection = Connection::default();
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let inner = connection.timeout_at(at(5), tokio::time::sleep_until(at(1)));
+        assert_eq!(connection.timeout_at(at(10), inner).await, Ok(Ok(())));
+        let timer = Timer::take(&connection, at(6));
+        assert_eq!(timer.sleep.as_ref().map(|sleep| sleep.deadline()), Some(at(5)));
+        assert_eq!(connection.timers()[0].deadline(), at(10));
     }
 
     #[tokio::test(start_paused = true)]
