@@ -59,7 +59,7 @@ struct Measure {
     /// Seconds of each measurement
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
-    /// How often ours and the floor are measured in turn; the median counts
+    /// How often ours and the floor are measured in turn, rates in turns of 2 seconds that take as long; the median counts
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
     /// Where results.json and results.svg go

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::cpu::{CpuSeconds, resident_bytes};
 use crate::load::{self, Latencies, Request};
-use crate::report::{Figure, median};
+use crate::report::{Figure, Turns, median};
 use crate::servers;
 use crate::workload::Workload;
 
@@ -30,6 +30,8 @@ const WINDOW: usize = 20_000;
 const REQUESTS: usize = 20_000;
 /// Freshness is measured for so many times as long as the rest: a percentile needs many probes.
 const PROBES_LAST: u32 = 6;
+/// How long one of two that are measured in turn is at most: machines are fast and slow by turns, too.
+const TURN: Duration = Duration::from_secs(2);
 /// Events of a batch.
 const BATCH: usize = 100;
 
@@ -50,6 +52,15 @@ pub struct Effort {
     pub time: Duration,
     /// Rounds, each of ours and of the floor; the median counts.
     pub rounds: usize,
+}
+
+impl Effort {
+    /// Turns that take as long as all rounds: how many, and how long each is.
+    fn turns(&self) -> (usize, Duration) {
+        let length = TURN.min(self.time);
+        let all = self.time.as_secs_f64() * self.rounds as f64 / length.as_secs_f64();
+        ((all as usize).max(1), length)
+    }
 }
 
 /// An installation of its own on the servers that the environment names.
@@ -217,14 +228,13 @@ impl Bench {
         })
         .await?;
         // Both warm.
-        self.throughput(self.installation.serving, &requests, 32)?;
+        load::throughput(self.installation.serving, &requests, 32, self.effort.time)?;
         let before = CpuSeconds::of(serving.id())?;
         let mut figures = Vec::new();
         for connections in [32, 256] {
-            let (ours, floor) =
-                self.in_turn(self.installation.serving, floor.address, &requests, connections)?;
+            let turns = self.in_turn(self.installation.serving, floor.address, &requests, connections)?;
             let name = format!("serving: requests per second, {connections} connections");
-            figures.push(Figure::beside(name, ours, floor, "1/s", "1.5 × floor"));
+            figures.push(turns.figure(name, 1.0, "1/s", "1.5 × floor"));
         }
         let spent = CpuSeconds::of(serving.id())? - before;
         // Each at half of what it can do: at half of ours the floor is near its limit, or beyond it.
@@ -246,8 +256,8 @@ impl Bench {
             );
             figures.push(Figure::beside(name, of(&ours), of(&bare), "ms", goal));
         }
-        let answered =
-            (figures[0].ours + figures[1].ours) * self.effort.time.as_secs_f64() * self.effort.rounds as f64;
+        let (turns, length) = self.effort.turns();
+        let answered = (figures[0].ours + figures[1].ours) * length.as_secs_f64() * turns as f64;
         figures.push(Figure::alone("serving: CPU per request", spent * 1e6 / answered, "µs", ""));
         Ok(figures)
     }
@@ -300,27 +310,32 @@ impl Bench {
             ("single events per second", &singles, 1.0, 256, "0.9 × floor"),
             ("events per second in batches of 100", &batches, BATCH as f64, 32, "0.6 × floor"),
         ] {
-            let (mut best_floor, mut our_rates) = (0.0f64, Vec::new());
+            let mut best = Turns::default();
             for linger in [0, 1, 5] {
                 let arguments =
                     ["--brokers", &brokers, "--topic", &topic, "--linger-ms", &linger.to_string()];
                 let floor = FloorProcess::start("ingest", &arguments.map(str::to_owned)).await?;
-                let (rate, floor) = self.in_turn(ours, floor.address, requests, connections)?;
-                our_rates.push(rate);
-                best_floor = best_floor.max(floor);
+                let turns = self.in_turn(ours, floor.address, requests, connections)?;
+                if turns.floor() > best.floor() {
+                    best = turns;
+                }
             }
             let name = format!("ingest: {what}, {connections} connections");
-            let rate = median(our_rates);
-            figures.push(Figure::beside(name, rate * per_request, best_floor * per_request, "1/s", goal));
+            figures.push(best.figure(name, per_request, "1/s", goal));
         }
         let half = figures[0].floor.unwrap_or(1_000.0) / 2.0;
         let arguments = ["--brokers", &brokers, "--topic", &topic, "--linger-ms", "0"].map(str::to_owned);
         let floor = FloorProcess::start("ingest", &arguments).await?;
-        let latency = load::at_rate(ours, &singles, 32, half, self.effort.time).await?;
-        let bare = load::at_rate(floor.address, &singles, 32, half, self.effort.time).await?;
-        ensure!(latency.failed == 0, "{} events were refused", latency.failed);
+        let (mut latencies, mut bare) = (Vec::new(), Vec::new());
+        for _ in 0..self.effort.rounds {
+            let time = self.effort.time;
+            let latency = load::at_rate(ours, &singles, 32, half, time).await?;
+            ensure!(latency.failed == 0, "{} events were refused", latency.failed);
+            latencies.push(latency.millis(99.0));
+            bare.push(load::at_rate(floor.address, &singles, 32, half, time).await?.millis(99.0));
+        }
         let name = format!("ingest: p99 at {half:.0} single events per second");
-        figures.push(Figure::beside(name, latency.millis(99.0), bare.millis(99.0), "ms", "1.2 × floor"));
+        figures.push(Figure::beside(name, median(latencies), median(bare), "ms", "1.2 × floor"));
         Ok(figures)
     }
 
@@ -331,24 +346,18 @@ impl Bench {
         Ok(processor)
     }
 
-    /// Ours and the floor, in turn.
+    /// Requests per second of ours and of the floor, in turn.
     fn in_turn(
         &self,
         ours: SocketAddr,
         floor: SocketAddr,
         requests: &[Request],
         connections: usize,
-    ) -> Result<(f64, f64)> {
-        let (mut our_rates, mut floor_rates) = (Vec::new(), Vec::new());
-        for _ in 0..self.effort.rounds {
-            our_rates.push(self.throughput(ours, requests, connections)?);
-            floor_rates.push(self.throughput(floor, requests, connections)?);
-        }
-        Ok((median(our_rates), median(floor_rates)))
-    }
-
-    fn throughput(&self, address: SocketAddr, requests: &[Request], connections: usize) -> Result<f64> {
-        load::throughput(address, requests, connections, self.effort.time)
+    ) -> Result<Turns> {
+        let (turns, length) = self.effort.turns();
+        let rate = |address| load::throughput(address, requests, connections, length);
+        let rates: Result<_> = (0..turns).map(|_| Ok((rate(ours)?, rate(floor)?))).collect();
+        Ok(Turns { rates: rates? })
     }
 
     /// What the services are configured with.

@@ -16,7 +16,7 @@ pub struct Figure {
     pub ours: f64,
     /// The same of the bare parts, in the same run; none where nothing can be compared.
     pub floor: Option<f64>,
-    /// Ours over the floor's.
+    /// Ours over the floor's; where they were measured in turn, the median over the turns.
     pub ratio: Option<f64>,
     /// Unit of both.
     pub unit: &'static str,
@@ -41,6 +41,33 @@ impl Figure {
     ) -> Self {
         let ratio = (floor > 0.0).then(|| ours / floor);
         Self { name: name.into(), ours, floor: Some(floor), ratio, unit, goal }
+    }
+}
+
+/// Rates of ours and of a floor that were measured in turn.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Turns {
+    /// Of each turn, ours and the floor's.
+    pub rates: Vec<(f64, f64)>,
+}
+
+impl Turns {
+    /// The median of ours.
+    pub fn ours(&self) -> f64 {
+        median(self.rates.iter().map(|&(ours, _)| ours).collect())
+    }
+
+    /// The median of the floor's.
+    pub fn floor(&self) -> f64 {
+        median(self.rates.iter().map(|&(_, floor)| floor).collect())
+    }
+
+    /// As a figure: medians, each for `times` of what was counted, and the median of the turns' ratios. A machine that is slower
+    /// for some seconds is so for both of a turn.
+    pub fn figure(&self, name: String, times: f64, unit: &'static str, goal: &'static str) -> Figure {
+        let ratios = self.rates.iter().filter(|&&(_, floor)| floor > 0.0).map(|&(ours, floor)| ours / floor);
+        let ratio = Some(median(ratios.collect()));
+        Figure { ratio, ..Figure::beside(name, self.ours() * times, self.floor() * times, unit, goal) }
     }
 }
 
@@ -144,6 +171,13 @@ mod tests {
         assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
         assert_eq!(median(vec![]), 0.0);
+    }
+
+    #[test]
+    fn a_ratio_is_that_of_the_same_turn() {
+        let turns = Turns { rates: vec![(90.0, 100.0), (45.0, 50.0), (80.0, 100.0)] };
+        let figure = turns.figure("requests".to_owned(), 10.0, "1/s", "");
+        assert_eq!((figure.ours, figure.floor, figure.ratio), (800.0, Some(1_000.0), Some(0.9)));
     }
 
     #[test]

@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 const MEASURED: u32 = 1_024;
 /// Records before that, after a change: those of the other way are done by then, and their senders have come back.
 const SETTLING: u32 = 256;
+/// While records linger, so many are watched at a time: where they take twice as long as when that was chosen, senders have
+/// become fewer, and would wait for nothing until the next trial.
+const WATCHED: u32 = 2 * MEASURED;
 /// Records between two trials: twice as many after each one that changes nothing.
 const KEPT: RangeInclusive<u32> = 4_096..=131_072;
 /// Lingering is to be faster by so much in a hundred: where records come at their own pace, it would only make them late.
@@ -34,15 +37,15 @@ pub(super) struct Pace {
 struct Trial {
     part: Part,
     since: Option<Instant>,
-    /// What the better way took for [`MEASURED`] records.
+    /// What [`MEASURED`] records took, going the better way.
     took: Duration,
     kept: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// The better way, as far as anybody knows.
-    Better,
+    /// The better way, as far as anybody knows, for this part and so many records more.
+    Better(u32),
     /// The same, and its time is taken.
     BetterMeasured,
     /// The other way, which has just begun.
@@ -53,7 +56,7 @@ enum Part {
 
 impl Default for Pace {
     fn default() -> Self {
-        let trial = Trial { part: Part::Better, since: None, took: Duration::ZERO, kept: *KEPT.start() };
+        let trial = Trial { part: Part::Better(0), since: None, took: Duration::ZERO, kept: *KEPT.start() };
         Self {
             lingers: AtomicBool::new(false),
             left: AtomicI64::new(i64::from(*KEPT.start())),
@@ -86,10 +89,15 @@ impl Trial {
         let took = self.since.map_or(Duration::ZERO, |since| now - since);
         self.since = Some(now);
         match self.part {
-            Part::Better => {
+            Part::Better(_) if lingers && took > self.took * (2 * WATCHED / MEASURED) => {
+                self.kept = *KEPT.start();
+                self.keep(false, took, self.kept)
+            }
+            Part::Better(0) => {
                 self.part = Part::BetterMeasured;
                 (lingers, MEASURED)
             }
+            Part::Better(records) => self.keep(lingers, self.took, records),
             Part::BetterMeasured => {
                 self.part = Part::OtherSettles;
                 self.took = took;
@@ -100,15 +108,22 @@ impl Trial {
                 (lingers, MEASURED)
             }
             Part::OtherMeasured => {
-                self.part = Part::Better;
                 let was_better = !lingers;
                 let (prompt, lingering) = if lingers { (self.took, took) } else { (took, self.took) };
                 let is_better = lingering * (100 + GAIN) < prompt * 100 && prompt < SLOW;
-                self.kept =
-                    if is_better == was_better { (2 * self.kept).min(*KEPT.end()) } else { *KEPT.start() };
-                (is_better, self.kept)
+                let more = (2 * self.kept).min(*KEPT.end());
+                self.kept = if is_better == was_better { more } else { *KEPT.start() };
+                self.keep(is_better, if is_better { lingering } else { prompt }, self.kept)
             }
         }
+    }
+
+    /// So many records more go the way that is the better one, with what it took.
+    fn keep(&mut self, lingers: bool, took: Duration, records: u32) -> (bool, u32) {
+        self.took = took;
+        let now = if lingers { WATCHED.min(records) } else { records };
+        self.part = Part::Better(records - now);
+        (lingers, now)
     }
 }
 
@@ -169,6 +184,19 @@ mod tests {
         assert!(load.send(100_000, 20, 10) > 90_000);
         load.send(2 * KEPT.end(), 25, 50);
         assert!(load.send(100_000, 25, 50) < 10_000);
+    }
+
+    #[test]
+    fn records_do_not_linger_on_when_their_senders_have_become_fewer() {
+        let mut load = Load::new();
+        load.send(1_000_000, 20, 10);
+        assert!(load.pace.lingers());
+        load.send(2 * WATCHED, 25, 50);
+        assert!(!load.pace.lingers());
+        // Nor are they held up by a pause of the machine.
+        load.send(1_000_000, 20, 10);
+        load.now += Duration::from_micros(10 * u64::from(WATCHED));
+        assert!(load.send(100_000, 20, 10) > 95_000);
     }
 
     #[test]

@@ -147,8 +147,7 @@ async fn publish(
         answers::unpublished(&reason)
     };
     let handed = app.publisher.hand_over(&app.products, key, value, Company::Alone).map_err(unpublished)?;
-    let outcome =
-        app.publisher.acknowledged(handed, app.publisher.deadline(begun), connection).await;
+    let outcome = app.publisher.acknowledged(handed, app.publisher.deadline(begun), connection).await;
     app.metrics.appended(begun.elapsed());
     outcome.map_err(unpublished)?;
     app.metrics.accepted.increment(1);
