@@ -66,8 +66,8 @@ impl Turns {
     /// for some seconds is so for both of a turn.
     pub fn figure(&self, name: String, times: f64, unit: &'static str, goal: &'static str) -> Figure {
         let ratios = self.rates.iter().filter(|&&(_, floor)| floor > 0.0).map(|&(ours, floor)| ours / floor);
-        let ratio = Some(median(ratios.collect()));
-        Figure { ratio, ..Figure::beside(name, self.ours() * times, self.floor() * times, unit, goal) }
+        let beside = Figure::beside(name, self.ours() * times, self.floor() * times, unit, goal);
+        Figure { ratio: beside.ratio.map(|_| median(ratios.collect())), ..beside }
     }
 }
 

@@ -25,8 +25,8 @@ pub struct IngestConfig {
     /// How long the log may take to acknowledge, before the caller is told to send again. At least 1, and a second less
     /// than `http.request_timeout_ms`: that answer could not say what to send again.
     pub ack_timeout_ms: u64,
-    /// How long a record may wait for others to travel with, in ms (0 to 1,000). 0 answers soonest; where a partition
-    /// has many records, they travel together anyway, and wait 1 ms for more; a few of batches wait 5 ms.
+    /// How long a record may wait for others to travel with, in ms (0 to 1,000). 0 answers soonest; where many
+    /// come at a time, they travel together anyway, and wait 1 ms for more if more get through so; a few of batches wait 5 ms.
     pub linger_ms: u64,
     /// Bytes of records that may await acknowledgement; more are answered 503 at once (1 MiB to 4 GiB).
     pub max_in_flight_bytes: usize,

@@ -8,10 +8,11 @@
 //! requests grow with the load.
 //!
 //! What goes together is still handed to the client record by record, and its thread, which wakes at the first of them, makes a
-//! request of what is there by then: often of one, and of the others a second one. So records that come fast go by way of a client
-//! that lingers, and do not wait for one another there: it makes large requests by itself. And records of batches go by way of one that lingers longer: a batch waits for all its records, which are of many
-//! partitions, and where batches come one after another each of them would make a request to each partition. A lane changes
-//! its way only while nothing of it is on another one, so that none of its records overtakes another.
+//! request of what is there by then: often of one, and of the others a second one. So where that is faster ([`super::pace`]),
+//! records go by way of a client that lingers, and do not wait for one another there: it makes large requests by itself. And
+//! records of batches go by way of one that lingers longer: a batch waits for all its records, which are of many partitions, and
+//! where batches come one after another each of them would make a request to each partition. A lane changes its way only while
+//! nothing of it is on another one, so that none of its records overtakes another.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -165,14 +166,11 @@ impl<R> Traffic<R> {
         }
         let is_open = match self.way {
             Way::Prompt => true,
-            Way::Briefly => {
-                may_linger == MayLinger::Everything || (may_linger == MayLinger::Batches && self.of_batch)
-            }
-            Way::Longer => may_linger != MayLinger::Nothing,
+            Way::Briefly if may_linger == MayLinger::Everything => true,
+            // Records that are of no batch would keep the lane there for as long as they come.
+            Way::Briefly | Way::Longer => of_batch && may_linger != MayLinger::Nothing,
         };
-        // Records that are of no batch would keep the lane on the longer way for as long as they come.
-        let is_for_it = of_batch || self.way != Way::Longer;
-        (is_open && is_for_it && self.has_room(may_linger) && self.waiting.is_empty()).then_some(self.way)
+        (is_open && self.has_room(may_linger) && self.waiting.is_empty()).then_some(self.way)
     }
 
     /// A record waits for its turn.
@@ -396,6 +394,21 @@ mod tests {
         none_goes(&mut traffic, 1);
         go(&mut traffic, 3..5, Way::Longer);
         none_goes(&mut traffic, 1);
+    }
+
+    #[test]
+    fn records_by_themselves_do_not_linger_with_a_large_batch_unless_all_may() {
+        let lane = Lane::default();
+        let mut traffic = lane.lock();
+        for record in 0..20 {
+            offer_of_batch(&mut traffic, record);
+        }
+        none_goes(&mut traffic, 1);
+        go(&mut traffic, 2..20, Way::Briefly);
+        let promptly = MayLinger::Batches;
+        assert!(!offer_where(promptly, &mut traffic, 20));
+        assert!((0..17).all(|_| traffic.reported(promptly).0.is_empty()));
+        go_where(promptly, &mut traffic, 20..21, Way::Prompt);
     }
 
     #[test]

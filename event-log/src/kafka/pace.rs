@@ -12,15 +12,16 @@ use std::time::{Duration, Instant};
 
 /// Records whose time is taken.
 const MEASURED: u32 = 1_024;
-/// Records before that, after a change: those of the other way are done by then, and their senders have come back.
-const SETTLING: u32 = 256;
+/// Records before that, after a change: those of the other way are done by then, and their senders, as many or fewer, have come back.
+const SETTLING: u32 = 1_024;
 /// While records linger, so many are watched at a time: where they take twice as long as when that was chosen, senders have
 /// become fewer, and would wait for nothing until the next trial.
 const WATCHED: u32 = 2 * MEASURED;
 /// Records between two trials: twice as many after each one that changes nothing.
 const KEPT: RangeInclusive<u32> = 4_096..=131_072;
-/// Lingering is to be faster by so much in a hundred: where records come at their own pace, it would only make them late.
-const GAIN: u32 = 10;
+/// Lingering is to be faster by so much in a hundred: where records come at their own pace, it would only make them late, and
+/// random times of so many differ by 4 in a hundred.
+const GAIN: u32 = 15;
 /// Records that take longer come so slowly that the pauses between them say nothing about either way.
 const SLOW: Duration = Duration::from_millis(500);
 
@@ -162,17 +163,17 @@ mod tests {
         assert_eq!(load.send(5_120, 20, 10), 0, "nothing is known yet");
         load.send(10_000, 20, 10);
         let lingered = load.send(1_000_000, 20, 10);
-        assert!(lingered > 980_000, "{lingered} of a million lingered");
+        assert!(lingered > 970_000, "{lingered} of a million lingered");
     }
 
     #[test]
     fn they_do_not_where_it_holds_up_their_senders_or_changes_nothing() {
-        for (prompt_us, lingering_us) in [(25, 50), (200, 200), (100, 91)] {
+        for (prompt_us, lingering_us) in [(25, 50), (200, 200), (100, 87)] {
             let mut load = Load::new();
             let first = load.send(20_000, prompt_us, lingering_us);
             assert!(first >= SETTLING + MEASURED, "it was tried");
             let lingered = load.send(1_000_000, prompt_us, lingering_us);
-            assert!(lingered < 20_000, "{lingered} of a million lingered");
+            assert!(lingered < 30_000, "{lingered} of a million lingered");
         }
     }
 

@@ -65,7 +65,7 @@ pub(super) struct Clients<T> {
 /// What each of the clients that wait for more records has.
 #[derive(Clone)]
 pub(super) struct Lingering<T> {
-    /// Of the one for records of which many come at once.
+    /// Of the one for records that come fast.
     pub(super) briefly: T,
     /// Of the one for records of batches.
     pub(super) longer: T,

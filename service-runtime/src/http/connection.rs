@@ -55,8 +55,8 @@ impl Connection {
         self.0.peer
     }
 
-    /// Waits for `work` until `deadline`, with a timer of the connection: they are kept for its next requests, and each stays set
-    /// until it goes off. To make one for each request, or to set it anew, costs more than all else that is done to wait.
+    /// Waits for `work` until `deadline`, with a timer of the connection: they are kept for its next requests, and stay set
+    /// where they go off in time. To make one for each request, or to set it anew, costs more than all else that is done to wait.
     ///
     /// # Errors
     /// When the work is not done in time.
@@ -126,7 +126,8 @@ struct Timer<C: Borrow<Connection>> {
 
 impl<C: Borrow<Connection>> Timer<C> {
     fn take(connection: C, deadline: Instant) -> Self {
-        let sleep = match kept(&mut connection.borrow().timers(), deadline) {
+        let kept = kept(&mut connection.borrow().timers(), deadline);
+        let sleep = match kept {
             Some(mut sleep) => {
                 if sleep.deadline() > deadline {
                     sleep.as_mut().reset(deadline);
