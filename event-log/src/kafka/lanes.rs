@@ -257,8 +257,12 @@ mod tests {
 
     /// The outcomes of so many records, of which none lets others go.
     fn none_goes(traffic: &mut Traffic<u32>, outcomes: usize) {
+        none_goes_where(MayLinger::Everything, traffic, outcomes);
+    }
+
+    fn none_goes_where(may_linger: MayLinger, traffic: &mut Traffic<u32>, outcomes: usize) {
         for left in (0..outcomes).rev() {
-            assert!(traffic.reported(MayLinger::Everything).0.is_empty(), "{left} outcomes are to come");
+            assert!(traffic.reported(may_linger).0.is_empty(), "{left} outcomes are to come");
         }
     }
 
@@ -281,7 +285,7 @@ mod tests {
             assert!((2..24).all(|record| !offer_where(may_linger, &mut traffic, record)));
             go_where(may_linger, &mut traffic, 2..24, Way::Prompt);
             assert!(!offer_where(may_linger, &mut traffic, 24), "23 are on their way");
-            none_goes(&mut traffic, 21);
+            none_goes_where(may_linger, &mut traffic, 21);
             go_where(may_linger, &mut traffic, 24..25, Way::Prompt); // 1 was on its way
         }
     }
@@ -305,7 +309,7 @@ mod tests {
         go(&mut traffic, 2..5, Way::Briefly);
         let promptly = MayLinger::Batches;
         assert!((5..8).all(|record| !offer_where(promptly, &mut traffic, record)), "3 linger still");
-        assert!((0..2).all(|_| traffic.reported(promptly).0.is_empty()));
+        none_goes_where(promptly, &mut traffic, 2);
         go_where(promptly, &mut traffic, 5..8, Way::Prompt);
     }
 
@@ -407,7 +411,7 @@ mod tests {
         go(&mut traffic, 2..20, Way::Briefly);
         let promptly = MayLinger::Batches;
         assert!(!offer_where(promptly, &mut traffic, 20));
-        assert!((0..17).all(|_| traffic.reported(promptly).0.is_empty()));
+        none_goes_where(promptly, &mut traffic, 17);
         go_where(promptly, &mut traffic, 20..21, Way::Prompt);
     }
 

@@ -45,7 +45,7 @@ struct Trial {
     kept: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Part {
     /// The better way, as far as anybody knows, for this part and so many records more.
     Better(u32),
@@ -104,12 +104,12 @@ impl Trial {
                 self.was_slow = is_slow;
                 if is_over {
                     self.kept = *KEPT.start();
-                    self.keep(false, took, self.kept)
+                    self.keep(false, self.kept)
                 } else if records == 0 {
                     self.part = Part::BetterMeasured;
                     (lingers, MEASURED)
                 } else {
-                    self.keep(lingers, self.took, records)
+                    self.keep(lingers, records)
                 }
             }
             Part::BetterMeasured => {
@@ -127,14 +127,14 @@ impl Trial {
                 let is_better = lingering * (100 + GAIN) < prompt * 100 && prompt < SLOW;
                 let more = (2 * self.kept).min(*KEPT.end());
                 self.kept = if is_better == was_better { more } else { *KEPT.start() };
-                self.keep(is_better, if is_better { lingering } else { prompt }, self.kept)
+                self.took = if is_better { lingering } else { prompt };
+                self.keep(is_better, self.kept)
             }
         }
     }
 
-    /// So many records more go the way that is the better one, with what it took.
-    fn keep(&mut self, lingers: bool, took: Duration, records: u32) -> (bool, u32) {
-        self.took = took;
+    /// So many records more go the way that is the better one.
+    fn keep(&mut self, lingers: bool, records: u32) -> (bool, u32) {
         let now = if lingers { WATCHED.min(records) } else { records };
         self.part = Part::Better(records - now);
         (lingers, now)
